@@ -1,0 +1,124 @@
+"""Avro single-object encoding of records: C3 01, the schema's CRC-64-AVRO fingerprint, the body.
+
+Content-addressed: a topic decodes from the `.avsc` files alone, without a registry (Avro 1.12, Single-object encoding).
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from typing import Any, TypeVar
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from pydantic import ValidationError
+
+from schemas.avro import fingerprint, schema_of
+from schemas.errors import InvalidRecordError, UndecodableError
+from schemas.record import Part, Record
+from schemas.topics import TOPICS
+
+R = TypeVar("R", bound=Record)
+
+MARKER = b"\xc3\x01"
+HEADER_BYTES = 10
+
+
+def encode(record: Record) -> bytes:
+    """The record as single-object Avro.
+
+    Raises:
+        InvalidRecordError: a value does not fit its Avro type (an integer beyond 64 bits).
+    """
+    prefix, parsed, dump = _writer(type(record))
+    buffer = BytesIO()
+    buffer.write(prefix)
+    try:
+        schemaless_writer(buffer, parsed, dump(record))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidRecordError(f"{type(record).__name__} does not fit its Avro schema: {error}") from error
+    return buffer.getvalue()
+
+
+def decode(kind: type[R], value: bytes | None) -> R:
+    """The record in `value`, written with the current or any released schema of `kind`.
+
+    Raises:
+        UndecodableError: not single-object Avro, a fingerprint that no schema of this topic has, or a broken body.
+        InvalidRecordError: readable, but the model refuses the values.
+    """
+    if value is None or value[:2] != MARKER or len(value) < HEADER_BYTES:
+        raise UndecodableError(f"{kind.topic}: not Avro single-object encoding, which starts with C3 01 and 8 bytes of fingerprint")
+    schemas = _readers(kind)
+    writer = schemas.get(value[2:HEADER_BYTES])
+    if writer is None:
+        raise UndecodableError(
+            f"{kind.topic}: no schema of this topic has the fingerprint {value[2:HEADER_BYTES].hex()}; known: "
+            + ", ".join(sorted(known.hex() for known in schemas))
+        )
+    body = BytesIO(value)
+    body.seek(HEADER_BYTES)
+    try:
+        fields = schemaless_reader(body, *writer)
+    except Exception as error:  # fastavro raises a dozen types on a broken body, IndexError and MemoryError among them
+        raise UndecodableError(f"{kind.topic}: the Avro body is broken: {type(error).__name__}: {error}") from error
+    if body.tell() != len(value):
+        raise UndecodableError(f"{kind.topic}: {len(value) - body.tell()} bytes left over behind the Avro body")
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidRecordError(f"{kind.topic}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error as one sentence per fault, without the values (they may be large or private)."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'record'}: {fault['msg']}" for fault in error.errors(include_url=False))
+
+
+@cache
+def _writer(kind: type[Record]) -> tuple[bytes, Any, Callable[[Record], dict[str, Any]]]:
+    schema = schema_of(kind)
+    nested = any(_holds_parts(info.annotation) for info in kind.model_fields.values())
+    dump: Callable[[Any], dict[str, Any]] = kind.model_dump if nested else _shallow
+    return MARKER + fingerprint(schema), parse_schema(json.loads(json.dumps(schema))), dump
+
+
+def _shallow(record: Record) -> dict[str, Any]:
+    return record.__dict__
+
+
+def _holds_parts(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return True
+    return any(_holds_parts(argument) for argument in getattr(annotation, "__args__", ()))
+
+
+@cache
+def _readers(kind: type[Record]) -> dict[bytes, tuple[Any, Any]]:
+    """Fingerprint -> (writer schema, reader schema or None where both are the same: resolution costs time)."""
+    current = parse_schema(json.loads(json.dumps(schema_of(kind))))
+    readers: dict[bytes, tuple[Any, Any]] = {}
+    for released in released_schemas(kind):
+        readers[fingerprint(released)] = (parse_schema(released), current)
+    readers[fingerprint(schema_of(kind))] = (current, None)
+    return readers
+
+
+def released_schemas(kind: type[Record]) -> list[dict[str, Any]]:
+    """Every schema of the topic that has been released, from `schemas/released/<topic>/<fingerprint>.avsc`."""
+    folder = files("schemas") / "released" / kind.topic
+    if not folder.is_dir():
+        return []
+    return [json.loads(file.read_text()) for file in sorted(folder.iterdir(), key=lambda file: file.name) if file.name.endswith(".avsc")]
+
+
+def topic_of(value: bytes) -> type[Record]:
+    """The record type whose current or released schema wrote `value`.
+
+    Raises:
+        UndecodableError: no topic has a schema of this fingerprint.
+    """
+    for topic in TOPICS.values():
+        if value[2:HEADER_BYTES] in _readers(topic.record):
+            return topic.record
+    raise UndecodableError(f"no topic has a schema of the fingerprint {value[2:HEADER_BYTES].hex()}")

@@ -1,0 +1,66 @@
+"""Security events in, findings out. Vocabulary: OCSF 1.x classes 4001, 3002 and 2004."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.record import Identifier, NonNegative, Part, Probability, Record, Timestamp, now
+
+Severity = Annotated[int, Field(ge=0, le=99)]
+RiskLevel = Literal["INFO", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
+
+
+class Endpoint(Part):
+    """One side of a connection."""
+
+    ip: str | None = None
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    hostname: str | None = None
+
+
+class ThreatObserved(Record):
+    """A normalised security event, with the raw line it came from."""
+
+    topic: ClassVar[str] = "threat.observed"
+    key_field: ClassVar[str] = "entity"
+
+    event_id: Identifier
+    entity: Identifier
+    """Whom it is about (host, user, address): the unit of ordering."""
+    class_uid: Annotated[int, Field(ge=0)]
+    """OCSF class, 4001 network activity or 3002 authentication."""
+    activity_id: Annotated[int, Field(ge=0)] = 0
+    severity_id: Severity = 0
+    source: Identifier
+    """The feed's format: `suricata`, `zeek` or `ocsf`."""
+    src_endpoint: Endpoint = Endpoint()
+    dst_endpoint: Endpoint = Endpoint()
+    ocsf: str
+    """The whole normalised event, OCSF JSON."""
+    raw: bytes
+    """The line as it was read."""
+    observed_at: Timestamp = Field(default_factory=now)
+
+
+class ThreatScored(Record):
+    """An OCSF 2004 detection finding."""
+
+    topic: ClassVar[str] = "threat.scored"
+    key_field: ClassVar[str] = "event_id"
+
+    event_id: Identifier
+    entity: Identifier
+    risk_score: Annotated[float, Field(ge=0.0, le=100.0)]
+    risk_level: RiskLevel
+    confidence: Probability
+    model: Identifier
+    model_version: str
+    escalated: bool = False
+    """True when a quantum second opinion was asked for."""
+    job_id: str | None = None
+    fallback_reason: str | None = None
+    """Why the quantum model did not answer, where it was asked."""
+    finding: str
+    """OCSF 2004 JSON."""
+    latency_seconds: NonNegative = 0.0
+    scored_at: Timestamp = Field(default_factory=now)

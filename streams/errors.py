@@ -1,0 +1,25 @@
+"""What can go wrong between us and Kafka, in sentences that say what to do."""
+
+
+class StreamsError(Exception):
+    """The root of this room's errors."""
+
+
+class DeclarationError(StreamsError):
+    """An agent's declaration contradicts itself."""
+
+
+class SettingsError(StreamsError):
+    """A setting that would lose or double events, or that cannot work."""
+
+
+class BrokerUnavailableError(StreamsError):
+    """No broker answers."""
+
+
+class TopicMismatchError(StreamsError):
+    """A topic is missing, or exists with other settings than the table of topics says."""
+
+
+class EventTooLargeError(StreamsError):
+    """An event over the 1 MiB limit, refused before it is sent."""

@@ -1,0 +1,89 @@
+"""Tables made of topics, for handlers to read: no view writes, each is restored from Kafka and from nothing else.
+
+| view | holds | restored |
+|---|---|---|
+| `LatestByKey` | the latest record of each key, all partitions; followed live | before the first event |
+| `HeldByKey` | the latest record of each key, of the partitions held here; the agent is the topic's only writer | at every assignment |
+| `LastHeld` | the last record of each partition held here; the agent is the topic's only writer | at every assignment |
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+from schemas.record import Record
+
+R = TypeVar("R", bound=Record)
+
+
+class View(Generic[R]):
+    """A table of one topic's records."""
+
+    def __init__(self, kind: type[R]) -> None:
+        self.kind = kind
+
+
+class LatestByKey(View[R], Mapping[str, R]):
+    """The latest record of each key over all partitions, read committed and followed while the worker runs."""
+
+    def __init__(self, kind: type[R]) -> None:
+        super().__init__(kind)
+        self._latest: dict[str, R] = {}
+
+    def apply(self, record: R) -> None:
+        """Takes a newer record of its key."""
+        self._latest[record.key.decode()] = record
+
+    def __getitem__(self, key: str) -> R:
+        return self._latest[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._latest))
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+
+class Held(View[R]):
+    """What an agent knows of the partitions that it holds: its own committed outputs."""
+
+    def __init__(self, kind: type[R]) -> None:
+        super().__init__(kind)
+        self._held: dict[int, dict[str, R]] = {}
+
+    def assign(self, partition: int) -> None:
+        """Forgets the partition, before it is restored."""
+        self._held[partition] = {}
+
+    def revoke(self, partition: int) -> None:
+        """Another worker holds the partition now."""
+        self._held.pop(partition, None)
+
+    def apply(self, partition: int, record: R) -> None:
+        """Takes a newer record of the partition."""
+        raise NotImplementedError
+
+
+class HeldByKey(Held[R]):
+    """The latest record of each key, by partition; for a topic that this agent alone writes (`same_partition`)."""
+
+    def apply(self, partition: int, record: R) -> None:
+        self._held[partition][record.key.decode()] = record
+
+    def partition(self, partition: int) -> Mapping[str, R]:
+        """Key -> latest record, of one partition held here."""
+        return self._held[partition]
+
+    def forget(self, partition: int, key: str) -> None:
+        """Drops a key that needs no more watching, to bound the memory."""
+        self._held[partition].pop(key, None)
+
+
+class LastHeld(Held[R]):
+    """The last record of each partition; for a topic that this agent alone writes (`same_partition`)."""
+
+    def apply(self, partition: int, record: R) -> None:
+        self._held[partition] = {"": record}
+
+    def last(self, partition: int) -> R | None:
+        """The last record of a partition held here, None where there is none yet."""
+        return self._held[partition].get("")
