@@ -109,7 +109,9 @@ def released_schemas(kind: type[Record]) -> list[dict[str, Any]]:
     folder = files("schemas") / "released" / kind.topic
     if not folder.is_dir():
         return []
-    return [json.loads(file.read_text()) for file in sorted(folder.iterdir(), key=lambda file: file.name) if file.name.endswith(".avsc")]
+    return [
+        json.loads(file.read_text()) for file in sorted(folder.iterdir(), key=lambda file: file.name) if file.name.endswith(".avsc")
+    ]
 
 
 def topic_of(value: bytes) -> type[Record]:
