@@ -1,0 +1,129 @@
+"""What can go wrong with keys, manifests and logs. Every message says what was wrong and what to do."""
+
+# ruff: noqa: N818 - a class is named for what broke
+
+from schemas.errors import InputError
+
+
+class KmsError(Exception):
+    """The root of this room's errors."""
+
+
+class TokenError(KmsError):
+    """The token cannot do what it was asked."""
+
+
+class ModuleMissing(TokenError):
+    """There is no PKCS#11 module at the given path, or it cannot be loaded."""
+
+
+class TokenMissing(TokenError):
+    """The module has no initialised token of the given label."""
+
+
+class PinMissing(TokenError):
+    """No PIN was given."""
+
+
+class WrongPin(TokenError):
+    """The token refuses the PIN."""
+
+
+class TokenLocked(TokenError):
+    """Too many wrong PINs: the token refuses the right one too."""
+
+
+class KeyMissing(TokenError):
+    """The key ring names a key that the token does not hold."""
+
+
+class SealBroken(TokenError):
+    """A sealed key does not open: it was changed, or belongs to another key or token."""
+
+
+class KeyRingError(KmsError):
+    """The key ring cannot be read, or cannot make the key that is asked for."""
+
+
+class UnknownAlgorithm(KmsError, InputError):
+    """A name that is not in the table of `kms.algorithms`."""
+
+
+class UnboundManifest(KmsError, InputError):
+    """The payload does not name the event that the manifest claims to be about."""
+
+
+class TrustError(KmsError, InputError):
+    """The trust root is malformed, or contradicts itself."""
+
+
+class LogError(KmsError):
+    """The log cannot be continued: its last checkpoint does not fit its frontier or its origin."""
+
+
+class VerificationError(KmsError, InputError):
+    """A link of the chain from event to signed tree head is broken. Each subclass is one kind of link."""
+
+
+class MalformedProof(VerificationError):
+    """A proof or a hash of the wrong length."""
+
+
+class WrongInclusion(VerificationError):
+    """The inclusion proof does not lead from the manifest to the root."""
+
+
+class WrongConsistency(VerificationError):
+    """A checkpoint is no continuation of the one before it."""
+
+
+class WrongRoot(VerificationError):
+    """The leaves do not hash to the root that the checkpoint says."""
+
+
+class IndexGap(VerificationError):
+    """Leaves are missing in the middle of a log."""
+
+
+class DuplicateIndex(VerificationError):
+    """An index of a log stands twice, or out of order."""
+
+
+class Truncated(VerificationError):
+    """The log ends before its last checkpoint says."""
+
+
+class MissingCheckpoint(VerificationError):
+    """Manifests refer to a checkpoint that is not there."""
+
+
+class Fork(VerificationError):
+    """Two checkpoints of one log and size differ."""
+
+
+class MalformedNote(VerificationError):
+    """A checkpoint's note is no C2SP checkpoint, or says something else than the record around it."""
+
+
+class MissingSuite(VerificationError):
+    """A signature of a suite that is required is not there."""
+
+
+class WrongSignature(VerificationError):
+    """A signature does not verify under the key it names."""
+
+
+class WrongBinding(VerificationError):
+    """The signed payload is about another event than the manifest's fields say."""
+
+
+class WrongEvent(VerificationError):
+    """An event differs from what its manifest was signed about."""
+
+
+class MissingLeaf(VerificationError):
+    """An event has no manifest in any log."""
+
+
+class MissingEvent(VerificationError):
+    """A manifest is about an event that is not there."""
