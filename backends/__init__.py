@@ -1,1 +1,1 @@
-"""To be said by its owner."""
+"""One adapter a provider: calibration snapshots, prices, transpilation, noise models, and runs that survive a restart."""

@@ -1,1 +1,1 @@
-"""To be said by its owner."""
+"""Error mitigation: circuits, observables, methods, and the execution of routed jobs."""

@@ -1,0 +1,121 @@
+"""What a mitigation method is: two pure steps, so that what lies between can be batched, sent away, cached or replayed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from backends.adapter import Run
+from em.observables import Group, grouped
+from schemas.jobs import JobRequested, Observable
+from schemas.mitigation import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a job asks for, as far as methods care.
+
+    Attributes:
+        circuits: how many.
+        observables: each is estimated on every circuit; none: the job wants counts.
+        groups: what is measured on every circuit; none for counts.
+        shots: per circuit and group, before mitigation.
+    """
+
+    circuits: int
+    observables: tuple[Observable, ...]
+    groups: tuple[Group, ...]
+    shots: int
+
+    @classmethod
+    def of(cls, job: JobRequested) -> Self:
+        """The workload of a job.
+
+        Raises:
+            JobInvalidError: the observables do not fit each other.
+        """
+        return cls(len(job.circuits), job.observables, grouped(job.observables), job.shots)
+
+    @property
+    def asked_shots(self) -> int:
+        """All shots of a run without mitigation."""
+        return self.circuits * max(1, len(self.groups)) * self.shots
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a method spends on a workload, calibration and folded circuits included.
+
+    Attributes:
+        circuits: sent to the backend.
+        shots: all of them.
+        overhead: `shots` / the shots of a run without mitigation, >= 1.
+        shots_by_scale: scale factor -> shots; 0 for calibration circuits, which take no gate time.
+    """
+
+    circuits: int
+    shots: int
+    overhead: float
+    shots_by_scale: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mitigated expectation value.
+
+    Attributes:
+        value: <O>, in units of the observable.
+        standard_error: one standard deviation of `value`, >= 0, from shots, calibration and extrapolation together.
+        raw_value: what the same run says without mitigation.
+        note: what the method had to do otherwise than asked, in a sentence; mostly empty.
+    """
+
+    value: float
+    standard_error: float
+    raw_value: float
+    note: str = ""
+
+
+class Method(Protocol):
+    """A way to estimate observables on a noisy device."""
+
+    @property
+    def name(self) -> str:
+        """The key in `METHODS`."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same counts would give another estimate, or the same job other circuits."""
+
+    @property
+    def reader(self) -> str:
+        """How readout errors are treated: `raw`, `readout` or `trex`."""
+
+    @property
+    def extrapolation(self) -> str | None:
+        """How gate noise is extrapolated to none: a key of `em.methods.zne.EXTRAPOLATIONS`, or None if it is not."""
+
+    def parameters(self, given: Parameters) -> Parameters:
+        """The given parameters, checked, with defaults for the others.
+
+        Raises:
+            JobInvalidError: a parameter that the method does not have, or a value that it cannot take.
+        """
+
+    def cost(self, workload: Workload, given: Parameters) -> Cost:
+        """What the method would spend. Raises JobInvalidError like `circuits`."""
+
+    def circuits(self, workload: Workload, given: Parameters, seed: int) -> tuple[Run, ...]:
+        """The runs to execute. Pure: the same arguments give the same runs.
+
+        Raises:
+            JobInvalidError: bad parameters, or a job for counts and a method that needs observables.
+        """
+
+    def combine(
+        self, workload: Workload, given: Parameters, seed: int, counts: Sequence[Mapping[str, int]]
+    ) -> tuple[tuple[Estimate, ...], ...]:
+        """Estimates by circuit and observable, from the counts of exactly the runs of `circuits` with the same arguments.
+
+        Raises:
+            MitigationFailedError: the counts allow no estimate.
+        """

@@ -1,0 +1,164 @@
+"""A method put together from how it reads and how it extrapolates."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from backends.adapter import Run
+from em.errors import JobInvalidError
+from em.methods.method import Cost, Estimate, Workload
+from em.methods.samples import Floats, Readings, Sample
+from em.methods.zne import DEFAULT_SCALES, EXTRAPOLATIONS, Extrapolated, scales_of
+from em.observables import Group, bound, coefficients, constant
+from schemas.mitigation import Parameters
+
+
+class Reader(Protocol):
+    """How Pauli strings are read, and what is done about readout errors. `draw` is the run's own random stream."""
+
+    name: str
+    version: str
+    defaults: ClassVar[Parameters]
+
+    def check(self, parameters: Parameters) -> None:
+        """Raises JobInvalidError for a value that a parameter cannot take."""
+
+    def calibration(self, plain: Run, parameters: Parameters, draw: np.random.Generator) -> list[Run]:
+        """Runs that learn a body's readout, once for all groups and scales; the plain run reads all their qubits in |0>."""
+
+    def runs(self, plain: Run, parameters: Parameters, draw: np.random.Generator) -> list[Run]:
+        """The runs in whose place an unmitigated method would do the plain one."""
+
+    def calibrate(self, runs: Sequence[Run], counts: Sequence[Mapping[str, int]]) -> Any:
+        """What the calibration runs taught."""
+
+    def read(self, calibration: Any, groups: Sequence[Group], samples: Sequence[Sample], weights: Sequence[Floats]) -> Readings:
+        """All observables at one scale: (observables, paulis of the group) `weights` for each group."""
+
+
+@dataclass(frozen=True)
+class Mitigated:
+    """A `Method`: a reader, and an extrapolation to zero gate noise or none."""
+
+    how: Reader
+    extrapolation: str | None = None
+
+    @property
+    def reader(self) -> str:
+        """The reader's name."""
+        return self.how.name
+
+    @property
+    def name(self) -> str:
+        """`raw`, `readout`, `trex`, `zne-linear`, ..., `readout-zne-linear`, ..."""
+        parts = [self.reader] if self.extrapolation is None else [f"zne-{self.extrapolation}"]
+        return "-".join(parts if self.extrapolation is None or self.reader == "raw" else [self.reader, *parts])
+
+    @property
+    def version(self) -> str:
+        """The reader's version; the extrapolations have had one only."""
+        return self.how.version
+
+    def parameters(self, given: Parameters) -> Parameters:
+        """See `Method.parameters`."""
+        zne: Parameters = (
+            {} if self.extrapolation is None else {"scale_factors": DEFAULT_SCALES, "extrapolation": self.extrapolation}
+        )
+        known = {**self.how.defaults, **zne}
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise JobInvalidError(f"the method {self.name!r} has no parameter {unknown[0]!r}; it has {sorted(known) or 'none'}")
+        parameters = {**known, **given}
+        if parameters.get("extrapolation") != self.extrapolation:
+            raise JobInvalidError(f"the method {self.name!r} cannot extrapolate by {parameters.get('extrapolation')!r}")
+        self.how.check(parameters)
+        self._scales(parameters)
+        return parameters
+
+    def cost(self, workload: Workload, given: Parameters) -> Cost:
+        """See `Method.cost`."""
+        runs = self.circuits(workload, given, seed=0)
+        by_scale: dict[int, int] = {}
+        for run in runs:
+            by_scale[run.scale] = by_scale.get(run.scale, 0) + run.shots
+        shots = sum(by_scale.values())
+        return Cost(len(runs), shots, shots / workload.asked_shots, by_scale)
+
+    def circuits(self, workload: Workload, given: Parameters, seed: int) -> tuple[Run, ...]:
+        """See `Method.circuits`."""
+        parameters = self.parameters(given)
+        if not workload.observables:
+            if self.name != "raw":
+                raise JobInvalidError(
+                    f"a job without observables returns counts, which the method {self.name!r} cannot; ask for 'raw'"
+                )
+            return tuple(Run(body, workload.shots) for body in range(workload.circuits))
+        return tuple(
+            run for body in range(workload.circuits) for _, _, runs in self._plan(workload, body, parameters, seed) for run in runs
+        )
+
+    def combine(
+        self, workload: Workload, given: Parameters, seed: int, counts: Sequence[Mapping[str, int]]
+    ) -> tuple[tuple[Estimate, ...], ...]:
+        """See `Method.combine`."""
+        parameters = self.parameters(given)
+        remaining = iter(counts)
+        weights = [
+            np.array([[coefficients(observable).get(pauli, 0.0) for pauli in group.paulis] for observable in workload.observables])
+            for group in workload.groups
+        ]
+        return tuple(
+            self._estimates(workload, self._plan(workload, body, parameters, seed), remaining, weights)
+            for body in range(workload.circuits if workload.observables else 0)
+        )
+
+    def _scales(self, parameters: Parameters) -> list[int]:
+        return [1] if self.extrapolation is None else scales_of(parameters)
+
+    def _plan(
+        self, workload: Workload, body: int, parameters: Parameters, seed: int
+    ) -> Iterator[tuple[int, Group | None, list[Run]]]:
+        """(scale, group, runs) in the order of execution; the calibration comes first, without a group."""
+        draw = np.random.default_rng([seed, body])
+        everything = "".join(
+            "I" if set(letters) == {"I"} else "Z" for letters in zip(*(g.basis for g in workload.groups), strict=True)
+        )
+        yield 0, None, self.how.calibration(Run(body, workload.shots, 0, everything), parameters, draw)
+        for scale in self._scales(parameters):
+            for group in workload.groups:
+                yield scale, group, self.how.runs(Run(body, workload.shots, scale, group.basis), parameters, draw)
+
+    def _estimates(
+        self,
+        workload: Workload,
+        plan: Iterator[tuple[int, Group | None, list[Run]]],
+        remaining: Iterator[Mapping[str, int]],
+        weights: Sequence[Floats],
+    ) -> tuple[Estimate, ...]:
+        calibration: Any = None
+        samples: dict[int, list[Sample]] = {}
+        for scale, group, runs in plan:
+            counts = [next(remaining) for _ in runs]
+            if group is None:
+                calibration = self.how.calibrate(runs, counts) if runs else None
+            else:
+                samples.setdefault(scale, []).append(Sample.of(group.qubits, runs, counts))
+        readings = [self.how.read(calibration, workload.groups, read, weights) for read in samples.values()]
+        return tuple(self._estimate(workload, index, list(samples), readings) for index in range(len(workload.observables)))
+
+    def _estimate(self, workload: Workload, index: int, scales: Sequence[int], readings: Sequence[Readings]) -> Estimate:
+        observable = workload.observables[index]
+        values = np.array([reading.values[index] for reading in readings])
+        variances = np.array([reading.variances[index] for reading in readings])
+        shared = np.array([reading.shared[index] for reading in readings])
+        known = constant(observable)
+        if self.extrapolation is None:
+            result = Extrapolated(float(values[0]), np.ones(1))
+        else:
+            sigmas = np.sqrt(variances + np.square(shared).sum(axis=1))
+            largest = bound(observable) - abs(known)
+            result = EXTRAPOLATIONS[self.extrapolation](np.array(scales, dtype=float), values, sigmas, largest)
+        variance = np.square(result.gradient) @ variances + np.square(result.gradient @ shared).sum()
+        return Estimate(known + result.value, float(np.sqrt(variance)), known + float(readings[0].raw[index]), result.note)

@@ -1,0 +1,105 @@
+"""What was read of a group of Pauli strings, and averages over it with their variances; all observables at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.adapter import Run
+from em.observables import signs, support
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The outcomes of the runs that read the same qubits, flips undone.
+
+    Attributes:
+        qubits: those that were read, ascending.
+        outcomes: (outcomes, qubits) of +1 and -1.
+        weights: (outcomes,) how often each came.
+        run: (outcomes,) which run it came from, from 0.
+    """
+
+    qubits: tuple[int, ...]
+    outcomes: Floats
+    weights: Floats
+    run: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, qubits: Sequence[int], runs: Sequence[Run], counts: Sequence[Mapping[str, int]]) -> Self:
+        """The sample of some runs and their counts."""
+        outcomes, weights, sources = [], [], []
+        for index, (run, seen) in enumerate(zip(runs, counts, strict=True)):
+            read, times = signs(seen)
+            outcomes.append(read * np.array([-1.0 if qubit in run.flips else 1.0 for qubit in qubits]))
+            weights.append(times)
+            sources.append(np.full(len(times), index))
+        return cls(tuple(qubits), np.concatenate(outcomes), np.concatenate(weights), np.concatenate(sources))
+
+    @property
+    def shots(self) -> float:
+        """All of them."""
+        return float(self.weights.sum())
+
+    def mask(self, paulis: Sequence[str]) -> NDArray[np.bool_]:
+        """(paulis, qubits): where each string acts."""
+        acting = [set(support(pauli)) for pauli in paulis]
+        return np.array([[qubit in acts for qubit in self.qubits] for acts in acting], dtype=bool).reshape(len(paulis), -1)
+
+    def products(self, factors: Floats, paulis: Sequence[str]) -> Floats:
+        """(paulis, outcomes): the product of (outcomes, qubits) `factors` over the qubits of each string."""
+        mask = self.mask(paulis)
+        return np.array([factors[:, row].prod(axis=1) for row in mask]).reshape(len(paulis), len(self.weights))
+
+    def parities(self, paulis: Sequence[str]) -> Floats:
+        """(paulis, outcomes) of +1 and -1."""
+        return self.products(self.outcomes, paulis)
+
+    def mean(self, values: Floats) -> Floats:
+        """The average over shots of (..., outcomes) values."""
+        average: Floats = values @ self.weights / self.shots
+        return average
+
+    def shot_variance(self, values: Floats) -> Floats:
+        """The variance of `mean`, when shots are independent."""
+        spread = self.mean(np.square(values - self.mean(values)[..., None])) / max(self.shots - 1, 1)
+        return np.maximum(spread, self.least_variance(values))
+
+    def least_variance(self, values: Floats) -> Floats:
+        """What one deviating shot in all would make, (largest |value| / shots)^2: equal outcomes do not prove certainty."""
+        least: Floats = np.square(np.abs(values).max(axis=-1) / self.shots)
+        return least
+
+    def deviations(self, values: Floats) -> Floats:
+        """(..., runs): each run's part in the deviation of `mean`; the sum of squares is its variance between runs.
+
+        Runs are the independent draws here (each has its own random flips), so that the choice of flips is inside.
+        """
+        runs = int(self.run[-1]) + 1
+        members = np.zeros((len(self.run), runs))
+        members[np.arange(len(self.run)), self.run] = 1.0
+        sizes = self.weights @ members
+        means = (values * self.weights) @ members / sizes
+        centred: Floats = (means - self.mean(values)[..., None]) * (sizes / self.shots) * np.sqrt(runs / (runs - 1))
+        return centred
+
+
+@dataclass(frozen=True)
+class Readings:
+    """All observables on one circuit at one scale, without their constants.
+
+    Attributes:
+        values: (observables,).
+        variances: (observables,) from this scale's own shots.
+        shared: (observables, sources) deviations from what all scales share, the calibration; unit-variance sources.
+        raw: (observables,) the same without mitigation.
+    """
+
+    values: Floats
+    variances: Floats
+    shared: Floats
+    raw: Floats
