@@ -71,6 +71,10 @@ def _type(annotation: Any, seen: set[str]) -> Json:
         return _PRIMITIVES[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Part):
         return _record(annotation, seen)
+    return _composite(annotation, seen)
+
+
+def _composite(annotation: Any, seen: set[str]) -> Json:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(arguments[0], seen)

@@ -1,0 +1,167 @@
+"""Encoding and decoding: lossless, readable by the Avro project's own library, and closed to what is broken."""
+
+import io
+import json
+import struct
+from contextlib import suppress
+
+import avro.io
+import avro.schema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from model_strategies import records
+
+from schemas.avro import fingerprint, schema_of
+from schemas.codec import HEADER_BYTES, MARKER, decode, encode, topic_of
+from schemas.errors import InvalidRecordError, UndecodableError
+from schemas.jobs import JobCompleted, JobRequested
+from schemas.topics import TOPICS
+
+_KINDS = [topic.record for topic in TOPICS.values()]
+_ANY = st.one_of(*(records(kind) for kind in _KINDS))
+_OFFICIAL = {kind: avro.io.DatumReader(avro.schema.parse(json.dumps(schema_of(kind)))) for kind in _KINDS}
+_relaxed = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+JOB = JobRequested(job_id="job-1", circuits=("OPENQASM 3.0; qubit q;",), max_cost_usd=1.5)
+COMPLETED = JobCompleted(
+    job_id="job-1",
+    tenant="default",
+    status="DONE",
+    shots=1,
+    seeds={"simulation": 1},
+    method="raw",
+    method_version="1",
+    parameters={},
+    backend="b",
+    calibration_id="c",
+    vendor_job_id=None,
+    circuit_hash="h",
+    result_hash="h",
+    queue_seconds=0.0,
+    execution_seconds=0.0,
+    cost_usd=0.0,
+    software={},
+    routed_event_id="r",
+)
+
+
+def _plain(value):
+    """Models and tuples as the official library would return them."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.topic)
+@given(data=st.data())
+@_relaxed
+def test_what_we_encode_we_and_the_avro_project_decode(kind, data):
+    record = data.draw(records(kind))
+    encoded = encode(record)
+    assert encoded[:HEADER_BYTES] == MARKER + fingerprint(schema_of(kind))
+    assert decode(kind, encoded) == record
+    body = io.BytesIO(encoded[HEADER_BYTES:])
+    assert _OFFICIAL[kind].read(avro.io.BinaryDecoder(body)) == _plain(record.model_dump())
+    assert not body.read()
+
+
+@pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.topic)
+@given(data=st.data())
+@settings(_relaxed, max_examples=10)
+def test_what_the_avro_project_encodes_we_decode(kind, data):
+    record = data.draw(records(kind))
+    body = io.BytesIO()
+    avro.io.DatumWriter(avro.schema.parse(json.dumps(schema_of(kind)))).write(
+        _plain(record.model_dump()), avro.io.BinaryEncoder(body)
+    )
+    assert decode(kind, MARKER + fingerprint(schema_of(kind)) + body.getvalue()) == record
+
+
+@given(record=_ANY)
+@_relaxed
+def test_encoding_is_deterministic_and_names_its_topic(record):
+    again = type(record).model_validate(record.model_dump())
+    assert encode(again) == encode(record)
+    assert topic_of(encode(record)) is type(record)
+
+
+@given(record=_ANY)
+@settings(_relaxed, max_examples=15)
+def test_an_event_cut_off_anywhere_is_refused(record):
+    encoded = encode(record)
+    for length in range(len(encoded)):
+        with pytest.raises(UndecodableError):
+            decode(type(record), encoded[:length])
+
+
+@given(body=st.binary(max_size=400), kind=st.sampled_from(_KINDS))
+@settings(_relaxed, max_examples=500)
+def test_random_bytes_behind_a_valid_header_raise_the_named_errors_and_nothing_else(body, kind):
+    with suppress(UndecodableError, InvalidRecordError):
+        decode(kind, MARKER + fingerprint(schema_of(kind)) + body)
+
+
+@given(record=_ANY, data=st.data())
+@settings(_relaxed, max_examples=200)
+def test_a_damaged_byte_raises_the_named_errors_and_nothing_else(record, data):
+    encoded = bytearray(encode(record))
+    encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(UndecodableError, InvalidRecordError):
+        decode(type(record), bytes(encoded))
+
+
+@given(value=st.one_of(st.none(), st.binary(max_size=60)))
+def test_bytes_that_are_no_single_object_are_refused(value):
+    with pytest.raises(UndecodableError):
+        decode(JobRequested, value)
+
+
+def test_an_unknown_fingerprint_is_refused_and_the_known_ones_are_named():
+    encoded = encode(JOB)
+    with pytest.raises(UndecodableError, match=fingerprint(schema_of(JobRequested)).hex()):
+        decode(JobRequested, MARKER + b"\0" * 8 + encoded[HEADER_BYTES:])
+    with pytest.raises(UndecodableError, match="no topic"):
+        topic_of(MARKER + b"\0" * 8)
+
+
+def test_another_topics_event_is_refused():
+    with pytest.raises(UndecodableError, match=r"job\.cancel"):
+        decode(TOPICS["job.cancel"].record, encode(JOB))
+
+
+def test_bytes_left_over_are_refused():
+    with pytest.raises(UndecodableError, match="3 bytes left over"):
+        decode(JobRequested, encode(JOB) + b"abc")
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -1.0])
+def test_well_formed_avro_with_a_value_that_the_model_refuses(poison):
+    encoded = encode(JOB)
+    good = struct.pack("<d", 1.5)
+    assert encoded.count(good) == 1
+    with pytest.raises(InvalidRecordError, match="max_cost_usd"):
+        decode(JobRequested, encoded.replace(good, struct.pack("<d", poison)))
+
+
+def test_an_explanation_names_the_field_and_keeps_the_value_to_itself():
+    with pytest.raises(InvalidRecordError) as caught:
+        decode(JobRequested, encode(JOB.model_copy(update={"tenant": "secret value!"})))
+    assert "tenant" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_integer_beyond_64_bits_is_refused_when_written():
+    encode(JOB.model_copy(update={"shots": 2**63 - 1}))
+    with pytest.raises(InvalidRecordError, match="64 bits"):
+        encode(JOB.model_copy(update={"shots": 2**63}))
+
+
+def test_numbers_keep_their_kind_in_parameters():
+    parameters = {"flag": True, "one": 1, "half": 0.5, "whole": 1.0, "name": "x", "many": [1.0, 3.0], "none": []}
+    completed = COMPLETED.model_copy(update={"parameters": parameters})
+    decoded = decode(JobCompleted, encode(completed)).parameters
+    assert decoded == parameters
+    assert {name: type(value) for name, value in decoded.items()} == {name: type(value) for name, value in parameters.items()}
