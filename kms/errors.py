@@ -37,6 +37,10 @@ class KeyMissing(TokenError):
     """The key ring names a key that the token does not hold."""
 
 
+class MechanismMissing(TokenError):
+    """The token does not know the mechanism."""
+
+
 class SealBroken(TokenError):
     """A sealed key does not open: it was changed, or belongs to another key or token."""
 

@@ -1,0 +1,91 @@
+"""Makes a development token in a folder of the user's choosing, once: configuration, PIN file, initialised token."""
+
+import fcntl
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kms.errors import ModuleMissing, TokenError
+from kms.modules import environment, soft_token
+
+PIN_FILE = "pin"
+_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """Where a development token is.
+
+    Attributes:
+        pin_file: holds its PIN, readable by its owner alone; the only secret in clear that this project leaves on a disk.
+        environment: what processes that use the token need in their environment.
+    """
+
+    module: Path
+    label: str
+    folder: Path
+    pin_file: Path
+    environment: dict[str, str]
+
+
+def init_token(module: Path, label: str, folder: Path, pin: str | None = None, so_pin: str | None = None) -> Provisioned:
+    """The token `label` of Kryoptic or SoftHSM2 in `folder`; made when it is not there yet, else left alone.
+
+    Args:
+        module: the module's shared library.
+        label: the token's label, at most 32 bytes.
+        folder: made with mode 0700 when it is not there.
+        pin: the user's PIN; None takes the one of the PIN file, or a random one, which then stands in the PIN file.
+        so_pin: the security officer's PIN; None takes the user's.
+
+    Raises:
+        ModuleMissing: no such module, or a vendor's, whose tokens its own tools make.
+        TokenError: it cannot be initialised.
+    """
+    kind = soft_token(module)
+    if not module.is_file() or kind is None:
+        raise ModuleMissing(f"{module} is no Kryoptic or SoftHSM2 module here; initialise a vendor's token with the vendor's tool")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(folder):
+        kind.write(folder)
+        if kind.mark == "softhsm":
+            (folder / kind.storage).mkdir(exist_ok=True, mode=0o700)
+        pin = pin or _pin(folder / PIN_FILE)
+        variables = environment(module, folder)
+        _initialise(module, label, pin, so_pin or pin, variables)
+    return Provisioned(module, label, folder, folder / PIN_FILE, variables)
+
+
+def _pin(file: Path) -> str:
+    """The PIN in the file; a random one is written there first when there is none, and is never there in part."""
+    if not file.exists():
+        draft = file.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(secrets.token_hex(12))
+        draft.rename(file)
+    return file.read_text().strip()
+
+
+def _initialise(module: Path, label: str, pin: str, so_pin: str, variables: dict[str, str]) -> None:
+    # Modules read their configuration once a process, and PyKCS11 would finalise a module that python-pkcs11 uses.
+    request = json.dumps({"module": str(module.resolve()), "label": label, "pin": pin, "so_pin": so_pin})
+    command = [sys.executable, "-m", "kms.initialise"]
+    done = subprocess.run(
+        command, input=request, text=True, capture_output=True, timeout=_SECONDS, env={**os.environ, **variables}, check=False
+    )
+    if done.returncode:
+        raise TokenError(f"token {label!r} cannot be initialised: {done.stderr.strip() or f'exit {done.returncode}'}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,62 @@
+"""The token that holds the private keys: a PKCS#11 module behind one interface, whatever it can do.
+
+| token | PKCS#11 | ECDSA-P384 | ML-DSA-65 |
+|---|---|---|---|
+| Kryoptic, `deploy/token/` | 3.2 | inside, not extractable | inside, not extractable |
+| SoftHSM2 and most HSMs in the field | 2.40 | inside, not extractable | seed sealed by an AES key of the token |
+
+A sealed seed (32 bytes) is in this process's memory while it signs, so whoever reads that memory has the key.
+Which of the two a token is, it says itself: by offering the mechanism CKM_ML_DSA or not.
+"""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from kms.cryptoki import Cryptoki
+from kms.errors import PinMissing
+from kms.keys import KeySpec, TokenKey
+from kms.modules import environment
+from kms.sealing import Pkcs11Token
+
+
+class Token(Protocol):
+    """What the key ring and the signers need of a token. Safe to use from several threads."""
+
+    label: str
+    post_quantum: bool
+    """True when post-quantum keys live inside; False when the token only seals their seeds."""
+
+    def generate(self, spec: KeySpec) -> TokenKey:
+        """A new key pair. Callers hold a lock across processes: a token need not bear two writers."""
+        ...
+
+    def sign(self, key: TokenKey, data: bytes) -> bytes:
+        """A signature over `data`, in the form that `kms.algorithms` describes."""
+        ...
+
+
+def open_token(module: Path, label: str, pin: str, folder: Path | None = None) -> Token:
+    """Logs in to the token `label` of a PKCS#11 module. Call it after the last fork: a token does not survive one.
+
+    Args:
+        module: the module's shared library.
+        label: the token's label.
+        pin: the user's PIN.
+        folder: where `kms.provision.init_token` put the token; None when the environment (KRYOPTIC_CONF, SOFTHSM2_CONF,
+            or what the vendor's module reads) says it already.
+
+    Raises:
+        ModuleMissing: no such module, or it does not load.
+        TokenMissing: the module has no initialised token of that label.
+        PinMissing: the PIN is empty.
+        WrongPin: the token refuses it.
+        TokenLocked: it was wrong too often.
+    """
+    if not pin:
+        raise PinMissing(
+            f"no PIN for token {label!r}: set QUANTUMAI_TOKEN_PIN, or QUANTUMAI_TOKEN_PIN_FILE to a file that holds it"
+        )
+    if folder is not None:
+        os.environ.update(environment(module, folder))
+    return Pkcs11Token(Cryptoki.login(module, label, pin))

@@ -1,0 +1,86 @@
+"""The trust root: which public keys a verifier believes, for what, and which suites it demands. One JSON file."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from kms.algorithms import LOG_SUITES, signature_algorithm
+from kms.errors import TrustError
+from kms.keys import KeyState, PublicKey, kid
+
+FORMAT = 1
+_VERIFYING: frozenset[KeyState] = frozenset({"active", "verify-only", "deprecated"})
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRoot:
+    """Public keys and what is demanded of signatures by them.
+
+    Attributes:
+        keys: all keys, whatever their state.
+        required_suites: algorithms of which EACH must have signed; dropping one is dropping the protection it gives.
+    """
+
+    keys: tuple[PublicKey, ...]
+    required_suites: tuple[str, ...] = LOG_SUITES
+
+    def __post_init__(self) -> None:
+        if not self.required_suites:
+            raise TrustError(
+                "a trust root that requires no suite would believe anything; require one classical and one post-quantum"
+            )
+        for suite in self.required_suites:
+            signature_algorithm(suite)
+        for key in self.keys:
+            if key.kid != kid(key.spki, key.algorithm, key.use):
+                raise TrustError(f"the key {key.kid} is not named by its contents: public key, algorithm or use were changed")
+            if key.state not in get_args(KeyState):
+                raise TrustError(f"the key {key.kid} has the unknown state {key.state!r}; known: {', '.join(get_args(KeyState))}")
+
+    def verifying(self, use: str) -> list[PublicKey]:
+        """The keys of a use whose signatures count: active, verify-only and deprecated ones."""
+        return [key for key in self.keys if key.use == use and key.state in _VERIFYING]
+
+    def save(self, path: Path) -> None:
+        """Writes the JSON file, whole or not at all."""
+        document = {
+            "format": FORMAT,
+            "required_suites": list(self.required_suites),
+            "keys": [{**asdict(key), "spki": base64.b64encode(key.spki).decode()} for key in self.keys],
+        }
+        draft = path.with_name(path.name + ".new")
+        draft.write_text(json.dumps(document, indent=2) + "\n")
+        draft.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrustRoot":
+        """Reads the JSON file.
+
+        Raises:
+            TrustError: it is not there, malformed, or contradicts itself.
+            UnknownAlgorithm: it requires a suite that is not in our table.
+        """
+        try:
+            document = json.loads(path.read_text())
+            if document["format"] != FORMAT:
+                raise TrustError(f"{path} has the format {document['format']!r}, this version reads {FORMAT}")
+            return cls(tuple(_key(entry) for entry in _list(document["keys"])), tuple(_list(document["required_suites"])))
+        except FileNotFoundError:
+            raise TrustError(f"there is no trust root at {path}; `quantumai up` writes one, or copy the auditor's") from None
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, TrustError):
+                raise
+            raise TrustError(f"{path} is no trust root: {type(error).__name__}: {error}") from error
+
+
+def _key(entry: dict[str, Any]) -> PublicKey:
+    return PublicKey(**{**entry, "spki": base64.b64decode(entry["spki"], validate=True)})
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, got {type(value).__name__}")
+    return value

@@ -1,0 +1,45 @@
+"""Real tokens, one of each kind for the whole run: a module reads its configuration once a process."""
+
+from pathlib import Path
+
+import pytest
+
+from kms.algorithms import LOG_SUITES
+from kms.keyring import KeyRing
+from kms.keys import LOG_USE
+from kms.provision import init_token
+from kms.token import open_token
+
+ROOT = Path(__file__).parents[2]
+MODULES = {
+    "kryoptic": ROOT / "build" / "token" / "libkryoptic_token.so",
+    "softhsm2": Path("/usr/lib/softhsm/libsofthsm2.so"),
+}
+ABSENT = {
+    "kryoptic": "the PKCS#11 3.2 token is not built: sh deploy/token/build.sh",
+    "softhsm2": "SoftHSM2 is not installed: apt-get install softhsm2",
+}
+
+
+@pytest.fixture(scope="session", params=sorted(MODULES))
+def provisioned(request, tmp_path_factory):
+    """A freshly made token of each kind."""
+    module = MODULES[request.param]
+    if not module.is_file():
+        pytest.skip(ABSENT[request.param])
+    return init_token(module, "tests", tmp_path_factory.mktemp(request.param) / "token")
+
+
+@pytest.fixture(scope="session")
+def token(provisioned):
+    return open_token(provisioned.module, provisioned.label, provisioned.pin_file.read_text(), provisioned.folder)
+
+
+@pytest.fixture(scope="session")
+def ring(token, tmp_path_factory):
+    return KeyRing.open(tmp_path_factory.mktemp("ring") / "keys.db", token)
+
+
+@pytest.fixture(scope="session")
+def keys(ring):
+    return ring.ensure(LOG_USE, LOG_SUITES)
