@@ -23,12 +23,14 @@ class Agent:
 
     Attributes:
         name: also its consumer group and the prefix of its transactional ids.
-        reads: record types whose topics it consumes. With several, all topics have the same number of partitions.
-        writes: record types that `handle` and `tick` may return; manifests of `attest` need not be named.
+        reads: record types whose topics it consumes.
+        writes: record types that `handle` and `tick` may return; the manifests of `attest` need not be named.
         handle: one input record -> the records to publish, whose types name their topics. Pure but for its views: it
             may be called again for an input after a crash. Raise `schemas.errors.InputError` for an input that can never
             be handled (dead-lettered at once); any other exception is retried with back-off, then dead-lettered.
-        batch: `handle` takes (partition, records) and answers for all of them at once.
+        handle_event: `handle` takes the whole `Event` (record, event id, digest) and not just the record.
+        batch: `handle` takes (partition, records) and answers for all of them at once; its nth output of a type
+            belongs to the nth input.
         offload: run `handle` and `tick` in a thread, because they compute or sign for longer than a few milliseconds.
         tick: partition -> records to publish, called every `every` seconds for each partition of `reads[0]` held here,
             in a transaction of its own. Never concurrently with `handle` of the same partition.
@@ -45,6 +47,7 @@ class Agent:
     reads: Sequence[type[Record]]
     writes: Sequence[type[Record]]
     handle: Handle | HandleBatch
+    handle_event: bool = False
     batch: bool = False
     offload: bool = False
     tick: Tick | None = None
@@ -61,6 +64,14 @@ class Agent:
             raise DeclarationError(f"agent {self.name!r} reads nothing: its partitions come from what it reads")
         if self.tick is not None and self.tick_subject is None:
             raise DeclarationError(f"agent {self.name!r} ticks but has no tick_subject: its outputs would have no stable event id")
+        if self.batch and self.handle_event:
+            raise DeclarationError(f"agent {self.name!r}: a batch is handled as records; handle_event goes with single events")
         stray = [kind.__name__ for kind in (*self.same_partition, *self.attest) if kind not in self.writes]
         if stray:
             raise DeclarationError(f"agent {self.name!r} names {', '.join(stray)}, which it does not write")
+
+    @property
+    def topics(self) -> set[str]:
+        """Every topic that it reads, writes or views, `dead.letter` included."""
+        kinds = {kind.topic for kind in (*self.reads, *self.writes, *(view.kind for view in self.views))}
+        return kinds | {"dead.letter"} | ({ManifestRequested.topic} if self.attest else set())

@@ -3,10 +3,13 @@
 | view | holds | restored |
 |---|---|---|
 | `LatestByKey` | the latest record of each key, all partitions; followed live | before the first event |
-| `HeldByKey` | the latest record of each key, of the partitions held here; the agent is the topic's only writer | at every assignment |
-| `LastHeld` | the last record of each partition held here; the agent is the topic's only writer | at every assignment |
+| `HeldByKey` | the latest record of each key, of the partitions held here | at every assignment |
+| `LastHeld` | the last record of each partition held here | at every assignment |
+
+Of a held view's topic the agent itself is the only writer (`same_partition`), so what it holds is what it has said.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -43,8 +46,8 @@ class LatestByKey(View[R], Mapping[str, R]):
         return len(self._latest)
 
 
-class Held(View[R]):
-    """What an agent knows of the partitions that it holds: its own committed outputs."""
+class Held(View[R], ABC):
+    """What an agent knows of the partitions that it holds: its own outputs."""
 
     def __init__(self, kind: type[R]) -> None:
         super().__init__(kind)
@@ -58,15 +61,16 @@ class Held(View[R]):
         """Another worker holds the partition now."""
         self._held.pop(partition, None)
 
+    @abstractmethod
     def apply(self, partition: int, record: R) -> None:
         """Takes a newer record of the partition."""
-        raise NotImplementedError
 
 
 class HeldByKey(Held[R]):
     """The latest record of each key, by partition; for a topic that this agent alone writes (`same_partition`)."""
 
     def apply(self, partition: int, record: R) -> None:
+        """Takes a newer record of its key."""
         self._held[partition][record.key.decode()] = record
 
     def partition(self, partition: int) -> Mapping[str, R]:
@@ -82,6 +86,7 @@ class LastHeld(Held[R]):
     """The last record of each partition; for a topic that this agent alone writes (`same_partition`)."""
 
     def apply(self, partition: int, record: R) -> None:
+        """Takes the partition's newest record."""
         self._held[partition] = {"": record}
 
     def last(self, partition: int) -> R | None:
