@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pkcs11
 from pkcs11 import exceptions
 
-from kms.errors import MechanismMissing, ModuleMissing, TokenError, TokenLocked, TokenMissing, WrongPin
+from kms.errors import MechanismMissing, ModuleMissing, TokenBusy, TokenError, TokenLocked, TokenMissing, WrongPin
 
 T = TypeVar("T")
 
@@ -73,6 +73,8 @@ def told(label: str) -> Iterator[None]:
         raise TokenLocked(f"token {label!r} is locked after too many wrong PINs; its security officer must set a new one") from None
     except (exceptions.PinLenRange, exceptions.PinInvalid):
         raise WrongPin(f"token {label!r} refuses a PIN of this length or these characters") from None
+    except exceptions.DeviceMemory:  # what Kryoptic says when its SQLite file is locked
+        raise TokenBusy(f"token {label!r} is being written by another process, or its disk is full; try again") from None
     except exceptions.MechanismInvalid:
         raise MechanismMissing(f"token {label!r} does not know the mechanism") from None
     except (exceptions.DeviceRemoved, exceptions.TokenNotPresent, exceptions.SessionHandleInvalid) as error:

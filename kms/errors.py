@@ -37,6 +37,10 @@ class KeyMissing(TokenError):
     """The key ring names a key that the token does not hold."""
 
 
+class TokenBusy(TokenError):
+    """Another process writes to the token at this moment."""
+
+
 class MechanismMissing(TokenError):
     """The token does not know the mechanism."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,12 +14,13 @@ from pkcs11.util.ec import encode_named_curve_parameters
 
 from kms.algorithms import signature_algorithm
 from kms.cryptoki import Cryptoki
-from kms.errors import KeyMissing, SealBroken
+from kms.errors import KeyMissing, SealBroken, TokenBusy
 from kms.keys import KeySpec, TokenKey
 
 _PRIVATE = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.PRIVATE: True}
 _SEALING_KEY = b"quantumai/seal"
 _NONCE_BYTES = 12
+_BUSY_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 class Pkcs11Token:
@@ -37,6 +39,14 @@ class Pkcs11Token:
             TokenError: the token refuses.
         """
         signature_algorithm(spec.algorithm)
+        for pause in _BUSY_PAUSES:
+            try:
+                return self._generate(spec)
+            except TokenBusy:
+                time.sleep(pause)
+        return self._generate(spec)
+
+    def _generate(self, spec: KeySpec) -> TokenKey:
         object_id = secrets.token_bytes(16)
         if self._sealed(spec.algorithm):
             return self._generate_sealed(spec, object_id)

@@ -1,7 +1,9 @@
 """A quantum job, from request to result."""
 
-from typing import Annotated, ClassVar, Literal, Self
+import hashlib
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+import rfc8785
 from pydantic import Field, model_validator
 
 from schemas.mitigation import Parameters, Recommendation, Unfit
@@ -73,6 +75,15 @@ class JobRequested(Record):
         if len(set(names)) != len(names):
             raise ValueError(f"observable names must differ from each other, got {names}")
         return self
+
+    @property
+    def circuit_hash(self) -> str:
+        """SHA-256 (hex) of canonical JSON (RFC 8785): each circuit's own SHA-256, and the observables. The same for the same task."""
+        asked: dict[str, Any] = {
+            "circuits": [hashlib.sha256(circuit.encode()).hexdigest() for circuit in self.circuits],
+            "observables": [observable.model_dump(mode="json") for observable in self.observables],
+        }
+        return hashlib.sha256(rfc8785.dumps(asked)).hexdigest()
 
 
 class JobCancel(Record):
@@ -215,7 +226,7 @@ class JobCompleted(Record):
     calibration_id: str
     vendor_job_id: str | None
     circuit_hash: str
-    """SHA-256 (hex) of the job's circuits and observables."""
+    """`JobRequested.circuit_hash` of the job that was run."""
     result_hash: str
     """SHA-256 (hex) of expectations and counts, canonical JSON (RFC 8785)."""
     queue_seconds: NonNegative
@@ -226,4 +237,10 @@ class JobCompleted(Record):
     software: dict[str, str]
     """Package name to version."""
     routed_event_id: str
+    crypto_mode: CryptoMode = "any"
+    """Of the job, and so of the route that it took."""
+    scores: tuple[BackendScore, ...] = ()
+    """The decision that it obeyed: every candidate backend, best first, as in `job.routed`."""
+    reasons: tuple[str, ...] = ()
+    """Why the decision was as it was, as in `job.routed`."""
     completed_at: Timestamp = Field(default_factory=now)
