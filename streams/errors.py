@@ -23,3 +23,11 @@ class TopicMismatchError(StreamsError):
 
 class EventTooLargeError(StreamsError):
     """An event over the 1 MiB limit, refused before it is sent."""
+
+
+class BrokerError(StreamsError):
+    """The local broker cannot start or went away; the message says what to do."""
+
+
+class PlatformError(StreamsError):
+    """The local platform cannot start or stop."""
