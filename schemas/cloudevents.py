@@ -15,7 +15,7 @@ R_co = TypeVar("R_co", bound=Record, covariant=True)
 
 CONTENT_TYPE = b"application/avro"
 TYPE_PREFIX = "ai.quantumai."
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:quantumai:events")
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:quantumai:events").bytes
 _REQUIRED = ("ce_id", "ce_type", "ce_source", "ce_time")
 
 
@@ -38,12 +38,19 @@ class Event(Generic[R_co]):
 
 def output_id(topic: str, partition: int, offset: int, kind: type[Record], ordinal: int) -> str:
     """The id of an agent's output: the same input gives the same id, however often it is replayed (UUIDv5, RFC 9562)."""
-    return str(uuid.uuid5(_NAMESPACE, f"{topic}/{partition}/{offset}/{kind.topic}/{ordinal}"))
+    return _uuid5(f"{topic}/{partition}/{offset}/{kind.topic}/{ordinal}")
 
 
 def tick_id(agent: str, partition: int, subject: str, state: str) -> str:
     """The id of an output that has no input: the same state of the same subject is announced under one id."""
-    return str(uuid.uuid5(_NAMESPACE, f"tick/{agent}/{partition}/{subject}/{state}"))
+    return _uuid5(f"tick/{agent}/{partition}/{subject}/{state}")
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(_NAMESPACE, name))` (RFC 9562 section 5.5) at less than half its cost: there is one per event."""
+    digits = hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def headers(kind: type[Record], event_id: str, source: str, time: str, trace: str = "") -> list[tuple[str, bytes]]:
