@@ -1,0 +1,17 @@
+"""Recommends a mitigation method per candidate backend: job.requested in, em.recommended out."""
+
+from policy.recommender import Recommender
+from schemas.calibration import CalibrationUpdated
+from schemas.jobs import EmRecommended, JobRequested
+from streams.agent import Agent
+from streams.settings import Settings
+from streams.views import LatestByKey
+
+
+def build(settings: Settings) -> Agent:
+    """The policy agent."""
+    calibrations = LatestByKey(CalibrationUpdated)
+    recommender = Recommender(calibrations)
+    return Agent(
+        "policy", reads=[JobRequested], writes=[EmRecommended], views=[calibrations], handle=recommender.recommend, offload=True
+    )

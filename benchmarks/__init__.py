@@ -1,0 +1,1 @@
+"""Measurements: what each prints is quoted in docs/benchmarks.md with command and date."""
