@@ -1,0 +1,33 @@
+"""Brokers for all tests: real ones, each on a free port in a temporary folder.
+
+| fixture | lives | for tests that |
+|---|---|---|
+| `broker` | the whole session | use consumer groups and keys of their own and do not count what is in a topic |
+| `fresh_broker` | one module | need empty topics, or stop and kill the broker |
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from streams.admin import ensure_topics
+from streams.broker import LocalBroker
+
+PARTITIONS = 4
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    yield from _with_topics(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def fresh_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    yield from _with_topics(tmp_path_factory)
+
+
+def _with_topics(folders: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    with LocalBroker(folders.mktemp("broker")) as broker:
+        asyncio.run(ensure_topics(broker.bootstrap, PARTITIONS, retention_days=30))
+        yield broker
