@@ -1,1 +1,1 @@
-"""To be said by its owner."""
+"""Which mitigation method on which backend: each method's bias and variance in closed form, and the recommender on top of it."""

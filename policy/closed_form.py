@@ -1,0 +1,156 @@
+"""Bias and variance of every method in closed form, from a calibration, a circuit's features and the shots.
+
+The model: a Pauli string's value decays by exp(-rate x scale) in the gates, where `rate` adds up each gate's depolarising
+strength d / (d - 1) x infidelity (Magesan et al. 2012, arXiv:1109.6887), and by (1 - 2 e) per qubit that is read.
+Extrapolation acts on these values with its own gradient, so that its bias is what the model leaves and its variance is
+amplified by the squared coefficients (Temme et al. 2017, arXiv:1612.02058; Giurgica-Tiron et al. 2020, arXiv:2005.10921).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import erf, exp, expm1, pi, sqrt
+
+import numpy as np
+
+from em.circuits import CircuitFeatures
+from em.methods import Method
+from em.methods.zne import EXTRAPOLATIONS
+from policy.demand import Target
+from policy.device import Region
+
+SIGNAL = 0.7
+"""|<P>| assumed of a Pauli string before the circuit has run: between the 1 of a stabiliser and the 0.5 of a generic one."""
+
+MODEL_ERROR = 0.08
+"""What is left of the decay's effect where it was taken out by a model: real noise is not one exponential."""
+
+_SWAP = 3  # two-qubit gates
+_SWAPS_SAVED = 0.5  # a good router moves a qubit once for several gates
+_REPETITION_SECONDS = 250e-6  # pause between shots: IBM's default_rep_delay
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What a device does to a target, before any mitigation.
+
+    Attributes:
+        rate: exponent of the decay in the gates, at scale 1.
+        readout: factor that readout leaves of a Pauli string, in (0, 1].
+        two_qubit_gates: in the light cone, routing included.
+        circuit_seconds: one pass through the gates of the largest circuit.
+        shot_seconds: readout and pause of one shot.
+    """
+
+    rate: float
+    readout: float
+    two_qubit_gates: float
+    circuit_seconds: float
+    shot_seconds: float
+
+    @property
+    def gates(self) -> float:
+        """Factor that the gates leave of a Pauli string, in (0, 1]."""
+        return exp(-self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """How far a method's estimate is expected to lie from the ideal value, in units of the spectral bound.
+
+    Attributes:
+        bias: |expectation of the estimate - ideal|.
+        deviation: standard deviation of the estimate.
+    """
+
+    bias: float
+    deviation: float
+
+    @property
+    def error(self) -> float:
+        """E|estimate - ideal|: the mean of a folded normal distribution (Leone et al. 1961), at most 2."""
+        if self.deviation == 0:
+            return min(self.bias, 2.0)
+        ratio = self.bias / self.deviation
+        mean = self.deviation * sqrt(2 / pi) * exp(-(ratio**2) / 2) + self.bias * erf(ratio / sqrt(2))
+        return min(mean, 2.0)
+
+
+def noise(target: Target, circuit: CircuitFeatures, region: Region) -> Noise:
+    """The noise of a target when its largest circuit runs on the region."""
+    routing = 1 + _SWAP * _swaps_per_gate(circuit, region)
+    two = target.two_qubit_gates * routing
+    rate = two * region.two_qubit_error * 4 / 3 + target.one_qubit_gates * region.one_qubit_error * 2
+    return Noise(
+        rate=rate,
+        readout=max(1 - 2 * region.readout_error, 1e-3) ** target.weight,
+        two_qubit_gates=two,
+        circuit_seconds=circuit.two_qubit_depth * routing * region.two_qubit_seconds
+        + (circuit.depth - circuit.two_qubit_depth) * region.one_qubit_seconds,
+        shot_seconds=region.readout_seconds + _REPETITION_SECONDS,
+    )
+
+
+def predict(noise: Noise, target: Target, method: Method, scales: Sequence[float], shots: int) -> Prediction:
+    """Bias and deviation of one method, with `shots` per scale and as many for the readout calibration."""
+    mitigated = method.reader != "raw"
+    read, amplified = (1.0, 1 / noise.readout) if mitigated else (noise.readout, 1.0)
+    ideal = SIGNAL * target.share
+    values = [ideal * read * exp(-noise.rate * scale) for scale in scales]
+    polarisation = SIGNAL * read
+    variances = [
+        (amplified * target.spread) ** 2 * (1 - (polarisation * exp(-noise.rate * scale)) ** 2) / shots for scale in scales
+    ]
+    estimate, variance = _extrapolate(method.extrapolation, tuple(scales), values, variances)
+    if mitigated:
+        variance += (estimate * amplified) ** 2 * (1 - noise.readout**2) / shots
+    left = MODEL_ERROR * ideal * (mitigated * (1 - noise.readout) + bool(method.extrapolation) * -expm1(-noise.rate))
+    return Prediction(bias=abs(ideal - estimate) + left, deviation=sqrt(variance))
+
+
+def seconds(noise: Noise, shots_by_scale: Mapping[int, int]) -> float:
+    """Time on the device: shots x (scale x gates + readout + pause)."""
+    return sum(shots * (scale * noise.circuit_seconds + noise.shot_seconds) for scale, shots in shots_by_scale.items())
+
+
+def _extrapolate(
+    name: str | None, scales: tuple[float, ...], values: Sequence[float], variances: Sequence[float]
+) -> tuple[float, float]:
+    """(estimate, its variance) from the values and variances at each scale."""
+    if name is None:
+        return values[0], variances[0]
+    if name == "exponential":
+        if all(value**2 > 4 * variance for value, variance in zip(values, variances, strict=True)):
+            return _exponential(scales, values, variances)
+        name = "linear"  # what em.methods.zne falls back to where a value is not clearly different from zero
+    gradient = _gradient(name, scales)
+    estimate = sum(slope * value for slope, value in zip(gradient, values, strict=True))
+    return estimate, sum(slope**2 * variance for slope, variance in zip(gradient, variances, strict=True))
+
+
+def _exponential(scales: Sequence[float], values: Sequence[float], variances: Sequence[float]) -> tuple[float, float]:
+    """The intercept of a weighted fit to log values, and its variance (S2 / (S0 S2 - S1^2) of weighted least squares)."""
+    weights = [value**2 / max(variance, 1e-30) for value, variance in zip(values, variances, strict=True)]
+    s0, s1, s2 = (sum(weight * scale**power for weight, scale in zip(weights, scales, strict=True)) for power in range(3))
+    intercept = values[0] * (values[0] / values[1]) ** (scales[0] / (scales[1] - scales[0]))
+    return intercept, intercept**2 * s2 / (s0 * s2 - s1**2)
+
+
+@cache
+def _gradient(name: str, scales: tuple[float, ...]) -> list[float]:
+    """Of an extrapolation that is linear in the values: the same whatever they are."""
+    given = np.array(scales)
+    return [float(slope) for slope in EXTRAPOLATIONS[name](given, np.ones_like(given), np.ones_like(given), 1.0).gradient]
+
+
+def _swaps_per_gate(circuit: CircuitFeatures, region: Region) -> float:
+    """Expected SWAPs per two-qubit gate: the share of pairs that cannot be neighbours, times how far apart such pairs are."""
+    if not circuit.interactions:
+        return 0.0
+    degrees: dict[int, int] = {}
+    for pair in circuit.interactions:
+        for qubit in pair:
+            degrees[qubit] = degrees.get(qubit, 0) + 1
+    wanted = len(circuit.interactions)
+    too_many = max(wanted - region.couplings, sum(max(0, degree - region.degree) for degree in degrees.values()), 0)
+    return _SWAPS_SAVED * min(1.0, too_many / wanted) * max(region.distance - 1, 1.0)

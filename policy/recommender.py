@@ -1,0 +1,140 @@
+"""The recommender: for every backend, which method, what it costs and how well it should do."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from em.errors import JobInvalidError
+from em.methods import METHODS, Cost, Workload
+from policy.choice import Option, choose
+from policy.closed_form import Prediction, noise, seconds
+from policy.demand import Demand
+from policy.device import Device
+from policy.errors import RegionError
+from policy.words import reason
+from schemas.calibration import CalibrationUpdated
+from schemas.jobs import EmRecommended, JobRequested, Sla
+from schemas.mitigation import MethodScore, Recommendation, Unfit
+
+MODEL_VERSION = "closed-form-1"
+
+CONFIDENCE = 0.8
+"""Share of runs whose fidelity lies inside the interval; tests/policy measures it on simulated devices."""
+
+_BIAS_RANGE = 2.5  # times the predicted bias: a circuit's true values and its best qubits are not known beforehand
+_DEVIATIONS = 1.6
+
+
+class Recommender:
+    """Fills `em.recommended` from what the calibrations say; nothing is learned, nothing runs.
+
+    Attributes:
+        calibrations: backend -> its latest calibration; a live view.
+    """
+
+    def __init__(self, calibrations: Mapping[str, CalibrationUpdated]) -> None:
+        self.calibrations = calibrations
+        self._devices: dict[str, Device] = {}
+
+    def recommend(self, job: JobRequested) -> EmRecommended:
+        """The advice for a job. What is wrong with the job becomes `problems`, what rules a backend out `unfit`."""
+        calibrations = {name: self.calibrations[name] for name in sorted(self.calibrations)}
+        problems = _problems(job, calibrations)
+        candidates: list[Recommendation] = []
+        unfit: list[Unfit] = []
+        try:
+            demand = Demand.of(job)
+            costs = _costs(job.method, demand.workload) if not problems else {}
+        except JobInvalidError as error:
+            problems.append(str(error))
+        if not problems:
+            for name, calibration in calibrations.items():
+                try:
+                    candidates.append(_recommendation(job.sla, demand, costs, self._device(name, calibration)))
+                except RegionError as error:
+                    unfit.append(Unfit(backend=name, calibration_id=calibration.calibration_id, reason=str(error)))
+        return EmRecommended(
+            job_id=job.job_id,
+            job=job,
+            candidates=tuple(candidates),
+            unfit=tuple(unfit),
+            problems=tuple(problems),
+            model_version=MODEL_VERSION,
+        )
+
+    def warm(self) -> None:
+        """Takes the second that the first circuit of a process costs (imports, the transpiler) before a job has to wait for it."""
+        source = "OPENQASM 3.0; include 'stdgates.inc'; qubit[2] q; h q[0]; cx q[0], q[1];".replace("'", '"')
+        self.recommend(JobRequested(job_id="warm-up", circuits=(source,)))
+
+    def _device(self, name: str, calibration: CalibrationUpdated) -> Device:
+        """The prepared calibration; prepared anew when its id changes."""
+        known = self._devices.get(name)
+        if known is None or known.calibration.calibration_id != calibration.calibration_id:
+            known = self._devices[name] = Device(name, calibration)
+        return known
+
+
+def _problems(job: JobRequested, calibrations: Mapping[str, CalibrationUpdated]) -> list[str]:
+    problems = []
+    if not calibrations:
+        problems.append("no backend has published a calibration yet; start the calibration agent, or wait for it")
+    elif job.backend is not None and job.backend not in calibrations:
+        problems.append(f"unknown backend {job.backend!r}: known are {', '.join(calibrations)}")
+    if job.method != "auto" and job.method not in METHODS:
+        problems.append(f"unknown method {job.method!r}: known are {', '.join(METHODS)}, and auto")
+    return problems
+
+
+def _costs(method: str, workload: Workload) -> Mapping[str, Cost]:
+    """Method -> what it spends, of the methods that may be chosen; the same on every backend.
+
+    Raises:
+        JobInvalidError: the method that the user named cannot do this job.
+    """
+    names = (method,) if method != "auto" else tuple(METHODS) if workload.observables else ("raw",)
+    return {name: _cost(name, workload) for name in names}
+
+
+@lru_cache(maxsize=4096)
+def _cost(name: str, workload: Workload) -> Cost:
+    """Remembered, because a method lays out all its circuits to count them."""
+    return METHODS[name].cost(workload, {})
+
+
+def _recommendation(sla: Sla, demand: Demand, costs: Mapping[str, Cost], device: Device) -> Recommendation:
+    seen = noise(demand.target, demand.largest, device.region(demand.width))
+    options = sorted((Option.of(name, cost, seen, demand) for name, cost in costs.items()), key=lambda option: option.error)
+    chosen = choose(options, sla)
+    low, high = _interval(chosen.prediction)
+    return Recommendation(
+        backend=device.name,
+        calibration_id=device.calibration.calibration_id,
+        method=chosen.method.name,
+        method_version=chosen.method.version,
+        parameters=chosen.method.parameters({}),
+        shot_overhead=max(1.0, chosen.cost.overhead),
+        total_shots=chosen.cost.shots,
+        circuit_count=chosen.cost.circuits,
+        expected_error=chosen.error,
+        expected_fidelity=fidelity(chosen.error),
+        fidelity_low=low,
+        fidelity_high=high,
+        confidence=CONFIDENCE,
+        execution_seconds=seconds(seen, chosen.cost.shots_by_scale),
+        reason=reason(chosen, options, seen, sla),
+        ranking=tuple(
+            MethodScore(method=option.method.name, expected_error=option.error, shot_overhead=max(1.0, option.cost.overhead))
+            for option in options
+        ),
+    )
+
+
+def fidelity(error: float) -> float:
+    """1 - error / 2: from an error in units of the spectral bound, at most 2, to [0, 1]."""
+    return min(1.0, max(0.0, 1 - error / 2))
+
+
+def _interval(prediction: Prediction) -> tuple[float, float]:
+    """Fidelities of the largest and of the smallest error that are likely."""
+    worst = min(2.0, _BIAS_RANGE * prediction.bias + _DEVIATIONS * prediction.deviation)
+    return fidelity(worst), 1.0

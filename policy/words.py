@@ -1,0 +1,33 @@
+"""A recommendation's reason, in words: which features moved it."""
+
+from collections.abc import Sequence
+
+from policy.choice import Option, largest_error
+from policy.closed_form import Noise
+from schemas.jobs import Sla
+
+_NEGLIGIBLE = 0.99
+
+
+def reason(chosen: Option, options: Sequence[Option], seen: Noise, sla: Sla) -> str:
+    """Two sentences for people: what the noise is, and what that makes of the methods."""
+    noise = (
+        f"Gates leave {seen.gates:.0%} of the signal ({seen.two_qubit_gates:.0f} two-qubit gates in the light cone with routing), "
+        f"readout leaves {seen.readout:.0%}: {_dominant(seen)} dominates."
+    )
+    choice = (
+        f"{chosen.method.name} should be off by {chosen.error:.3f} of the spectral bound at {chosen.cost.overhead:.1f}x the shots"
+    )
+    raw = next((option.error for option in options if option.method.name == "raw"), None)
+    if raw is not None and chosen.method.name != "raw":
+        choice += f", raw by {raw:.3f}"
+    limit, least = largest_error(sla), min(options, key=lambda option: option.error)
+    if limit is not None and chosen.error <= limit and least is not chosen:
+        choice += f"; {least.method.name} would come to {least.error:.3f}, but this is the cheapest that meets the SLA"
+    return f"{noise} {choice}."
+
+
+def _dominant(seen: Noise) -> str:
+    if min(seen.gates, seen.readout) > _NEGLIGIBLE:
+        return "shot noise"
+    return "gate noise" if seen.gates < seen.readout else "readout noise"
