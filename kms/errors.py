@@ -105,6 +105,10 @@ class MissingCheckpoint(VerificationError):
     """Manifests refer to a checkpoint that is not there."""
 
 
+class DuplicateCheckpoint(VerificationError):
+    """A checkpoint stands twice."""
+
+
 class Fork(VerificationError):
     """Two checkpoints of one log and size differ."""
 

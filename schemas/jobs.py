@@ -78,7 +78,7 @@ class JobRequested(Record):
 
     @property
     def circuit_hash(self) -> str:
-        """SHA-256 (hex) of canonical JSON (RFC 8785): each circuit's own SHA-256, and the observables. The same for the same task."""
+        """SHA-256 (hex) of canonical JSON (RFC 8785): each circuit's own SHA-256, and the observables."""
         asked: dict[str, Any] = {
             "circuits": [hashlib.sha256(circuit.encode()).hexdigest() for circuit in self.circuits],
             "observables": [observable.model_dump(mode="json") for observable in self.observables],
@@ -123,7 +123,10 @@ class BackendScore(Part):
     expected_fidelity: Probability
     """Expected fidelity AFTER mitigation, from the recommendation."""
     expected_error: NonNegative
+    price_usd: NonNegative = 0.0
+    """What the backend charges; the money in `cost_usd`."""
     cost_usd: NonNegative
+    """Money and time, in USD; never 0 where the backend is admissible."""
     availability_penalty: Probability
     crypto_compatibility: Probability
     """1 where a route and the backend satisfy the job's crypto mode, else 0."""

@@ -1,0 +1,147 @@
+"""Checkpoints as C2SP signed notes (c2sp.org/signed-note, c2sp.org/tlog-checkpoint), signed by several algorithms at once.
+
+A note's text is the log's origin, its size, its root hash and two extension lines: the suites that MUST sign it, so that
+stripping a signature line breaks the note, and the time. The specification assigns no signature type byte to ECDSA-P384 with
+SHA-384 or to ML-DSA-65, so both use 0xff, followed by `urn:quantumai:note:<algorithm>`, in the key id:
+SHA-256(key name || 0x0A || 0xff || identifier || SPKI)[:4]. The key name is the origin.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kms.errors import MalformedNote, MissingSuite
+from kms.keys import LOG_USE, Key, PublicKey
+from kms.trust import TrustRoot
+
+MAX_NOTE_CHARACTERS = 256 * 1024
+_TEXT = re.compile(r"(?P<origin>\S+)\n(?P<size>\d+)\n(?P<root>\S+)\nsuites (?P<suites>[^\n]+)\ntime (?P<time>\S+)\n")
+_LINE = re.compile(r"— (?P<name>\S+) (?P<signature>\S+)")
+_KEY_ID_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a note says.
+
+    Attributes:
+        origin: the log's name.
+        size: number of leaves.
+        root: root hash at that size, 32 bytes.
+        suites: algorithms that must all have signed.
+        signed_at: when, UTC.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    suites: tuple[str, ...]
+    signed_at: datetime
+
+    def text(self) -> str:
+        """What is signed."""
+        root = base64.b64encode(self.root).decode()
+        time = self.signed_at.isoformat(timespec="microseconds")
+        return f"{self.origin}\n{self.size}\n{root}\nsuites {' '.join(self.suites)}\ntime {time}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureLine:
+    """One signature below a note."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note, read but not verified."""
+
+    checkpoint: Checkpoint
+    text: str
+    lines: tuple[SignatureLine, ...]
+
+
+def sign_note(checkpoint: Checkpoint, keys: Sequence[Key]) -> str:
+    """The note, with one signature line per key."""
+    text = checkpoint.text()
+    lines = [_line(checkpoint.origin, key.public, key.sign(text.encode())) for key in keys]
+    return f"{text}\n{''.join(lines)}"
+
+
+def read_note(note: str) -> Note:
+    """The note's parts.
+
+    Raises:
+        MalformedNote: it is no checkpoint, or not written in the one way that this checkpoint is written.
+    """
+    text, blank, below = note.rpartition("\n\n")
+    text += "\n"
+    found = _TEXT.fullmatch(text)
+    if not blank or found is None or len(note) > MAX_NOTE_CHARACTERS or not below.endswith("\n"):
+        raise MalformedNote("the note is no checkpoint: origin, size, root, `suites …` and `time …`, a blank line, signature lines")
+    try:
+        checkpoint = Checkpoint(
+            found["origin"],
+            int(found["size"]),
+            base64.b64decode(found["root"], validate=True),
+            tuple(found["suites"].split(" ")),
+            datetime.fromisoformat(found["time"]),
+        )
+        lines = tuple(_read_line(line) for line in below[:-1].split("\n"))
+    except (ValueError, binascii.Error) as error:
+        raise MalformedNote(f"the note is no checkpoint: {error}") from error
+    if checkpoint.text() != text or len(checkpoint.root) != hashlib.sha256().digest_size:
+        raise MalformedNote(
+            "the note's text is not in canonical form: leading zeros, padding, spaces, or a root that is not 32 bytes"
+        )
+    return Note(checkpoint, text, lines)
+
+
+def verify_note(note: Note, trust: TrustRoot) -> None:
+    """Checks that every suite that the trust root or the note itself demands has signed the note, by keys that are trusted.
+
+    Signatures by unknown keys are ignored, as the specification demands; one by a known key that does not verify breaks the note.
+
+    Raises:
+        MissingSuite: a demanded suite has no signature of a trusted key, or the note does not demand what the trust root does.
+        WrongSignature: a trusted key's signature does not verify.
+    """
+    checkpoint = note.checkpoint
+    where = f"checkpoint of {checkpoint.origin} at size {checkpoint.size}"
+    undemanded = [suite for suite in trust.required_suites if suite not in checkpoint.suites]
+    if undemanded:
+        raise MissingSuite(f"the {where} does not demand {', '.join(undemanded)}, which the trust root requires")
+    known = {key_id(checkpoint.origin, key): key for key in trust.verifying(LOG_USE)}
+    signed: set[str] = set()
+    for line in note.lines:
+        key = known.get(line.key_id) if line.name == checkpoint.origin else None
+        if key is not None:
+            key.verify(line.signature, note.text.encode())
+            signed.add(key.algorithm)
+    missing = [suite for suite in checkpoint.suites if suite not in signed]
+    if missing:
+        raise MissingSuite(f"the {where} has no signature of a trusted key for {', '.join(missing)}")
+
+
+def key_id(name: str, key: PublicKey) -> bytes:
+    """The 4 bytes that name a key in a signature line."""
+    identifier = f"urn:quantumai:note:{key.algorithm}".encode()
+    return hashlib.sha256(name.encode() + b"\n\xff" + identifier + key.spki).digest()[:_KEY_ID_BYTES]
+
+
+def _line(name: str, key: PublicKey, signature: bytes) -> str:
+    return f"— {name} {base64.b64encode(key_id(name, key) + signature).decode()}\n"
+
+
+def _read_line(line: str) -> SignatureLine:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise ValueError(f"not a signature line: {line[:80]!r}")
+    content = base64.b64decode(found["signature"], validate=True)
+    return SignatureLine(found["name"], content[:_KEY_ID_BYTES], content[_KEY_ID_BYTES:])
