@@ -1,0 +1,9 @@
+"""What can go wrong in the scheduler. A job that nothing can run is no exception: it is a REJECTED decision."""
+
+
+class SchedulerError(Exception):
+    """The root of this room's errors."""
+
+
+class UnknownScoringError(SchedulerError):
+    """A scoring policy that does not exist."""
