@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
-from json import JSONEncoder
+from json.encoder import encode_basestring
 from typing import Any
 
 import rfc8785
@@ -25,7 +25,6 @@ ROUTED = "urn:quantumai:manifest:routed:v1"
 COMPLETED = "urn:quantumai:manifest:completed:v1"
 
 _EXACT_INTEGERS = 2**53
-_string = JSONEncoder(ensure_ascii=False).encode
 
 
 def routed_manifest(cause: Event[EmRecommended] | None, output: Event[JobRouted]) -> ManifestRequested:
@@ -104,8 +103,8 @@ def binds(manifest: ManifestRequested | ManifestSigned) -> bool:
 
 def _subject(about: str, topic: str, event_id: str, digest: bytes) -> bytes:
     return (
-        f',"subject":[{{"annotations":{{"about":{_string(about)},"topic":{_string(topic)}}},'
-        f'"digest":{{"sha256":"{digest.hex()}"}},"name":{_string(event_id)}}}]}}'
+        f',"subject":[{{"annotations":{{"about":{encode_basestring(about)},"topic":{encode_basestring(topic)}}},'
+        f'"digest":{{"sha256":"{digest.hex()}"}},"name":{encode_basestring(event_id)}}}]}}'
     ).encode()
 
 

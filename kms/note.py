@@ -19,7 +19,7 @@ from kms.keys import LOG_USE, Key, PublicKey
 from kms.trust import TrustRoot
 
 MAX_NOTE_CHARACTERS = 256 * 1024
-_TEXT = re.compile(r"(?P<origin>\S+)\n(?P<size>\d+)\n(?P<root>\S+)\nsuites (?P<suites>[^\n]+)\ntime (?P<time>\S+)\n")
+_TEXT = re.compile(r"(?P<origin>\S+)\n(?P<size>\d+)\n(?P<root>\S+)\nsuites (?P<suites>\S+(?: \S+)*)\ntime (?P<time>\S+)\n")
 _LINE = re.compile(r"— (?P<name>\S+) (?P<signature>\S+)")
 _KEY_ID_BYTES = 4
 
