@@ -87,14 +87,8 @@ class LocalBroker:
         return self.process is not None and self.process.poll() is None
 
     def ready(self) -> bool:
-        """The broker answers and has taken up its work: its own address is in the metadata that it hands out."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
-                connection.sendall(struct.pack(">i", len(_METADATA_V4)) + _METADATA_V4)
-                answer = connection.makefile("rb").read(16)  # length, correlation, throttle time, number of brokers
-        except OSError:
-            return False
-        return len(answer) == 16 and struct.unpack(">i", answer[12:])[0] > 0
+        """See `answers`."""
+        return answers(self.port)
 
     def command(self) -> list[str]:
         """Prepares the folder (formats it once, fences what was killed) and returns the command that runs the broker.
@@ -239,6 +233,17 @@ class LocalBroker:
 def archive_of(jars: Path) -> Path:
     """Where `streams.class_archive` writes the archive that goes with `jars`."""
     return jars.parent / "classes.jsa"
+
+
+def answers(port: int) -> bool:
+    """A broker that has taken up its work answers at this port of this machine: it is in the metadata that it hands out."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(struct.pack(">i", len(_METADATA_V4)) + _METADATA_V4)
+            answer = connection.makefile("rb").read(16)  # length, correlation, throttle time, number of brokers
+    except OSError:
+        return False
+    return len(answer) == 16 and struct.unpack(">i", answer[12:])[0] > 0
 
 
 def free_port() -> int:
