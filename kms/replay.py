@@ -16,7 +16,6 @@ from kms.errors import (
     DuplicateIndex,
     Fork,
     IndexGap,
-    LogError,
     MissingCheckpoint,
     Truncated,
     VerificationError,
@@ -43,7 +42,7 @@ class _Batch:
 
 
 class LogReplay:
-    """One log's replay.
+    """One log's replay; checkpoints come with a frontier that has been found to be of their root.
 
     Args:
         log_id: the log.
@@ -193,7 +192,7 @@ class LogReplay:
             self._continue(head, batch, *self._reached)
         self._reached, self._at = (head.tree_size, head.root_hash), head
         if self._frontier is None and self.next_index == head.tree_size and not self._leaves and not self._batches:
-            self._resume(head)
+            self._frontier = Frontier.of(head.tree_size, head.frontier)
 
     def _include(self, head: LogCheckpoint, batch: _Batch) -> None:
         if batch.root is None:
@@ -222,14 +221,6 @@ class LogReplay:
             except VerificationError as error:
                 what = f"the checkpoint of size {head.tree_size} does not continue that of size {size}"
                 self._fail(WrongConsistency(f"{self.log_id}: {what}: {error}"))
-
-    def _resume(self, head: LogCheckpoint) -> None:
-        try:
-            frontier = Frontier.of(head.tree_size, head.frontier)
-        except LogError:
-            return
-        if frontier.root() == head.root_hash:
-            self._frontier = frontier
 
 
 def _first(queue: deque[T]) -> T | None:

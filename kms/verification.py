@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kms.completeness import Completeness
-from kms.errors import MalformedNote, VerificationError, WrongBinding
+from kms.errors import LogError, MalformedNote, VerificationError, WrongBinding
 from kms.manifest import binds, manifest_leaf
+from kms.merkle import Frontier
 from kms.note import Note, read_note, verify_note
 from kms.replay import LogReplay
 from kms.trust import TrustRoot
@@ -169,14 +170,22 @@ class LogVerifier:
 def _agreeing_note(checkpoint: LogCheckpoint) -> Note:
     """The checkpoint's note, which alone is signed; the record's own fields must say the same."""
     note = read_note(checkpoint.note)
-    said = note.checkpoint
+    said, what = note.checkpoint, f"the checkpoint of {checkpoint.log_id} at size {checkpoint.tree_size}"
     signed = (said.origin, said.size, said.root, said.signed_at)
     if signed != (checkpoint.log_id, checkpoint.tree_size, checkpoint.root_hash, checkpoint.signed_at):
-        what = f"the checkpoint of {checkpoint.log_id} at size {checkpoint.tree_size}"
-        raise MalformedNote(
-            f"{what} says something else than its signed note ({said.origin} at size {said.size}, {said.signed_at})"
-        )
+        raise MalformedNote(f"{what} says something else than its signed note: {said.origin} at size {said.size}, {said.signed_at}")
+    if checkpoint.heartbeat != (checkpoint.previous_size == checkpoint.tree_size):
+        raise MalformedNote(f"{what} continues size {checkpoint.previous_size}; a heartbeat, and nothing else, adds no leaf")
+    if not _hashes_to(checkpoint):
+        raise MalformedNote(f"{what} has a frontier that is not of its root")
     return note
+
+
+def _hashes_to(checkpoint: LogCheckpoint) -> bool:
+    try:
+        return Frontier.of(checkpoint.tree_size, checkpoint.frontier).root() == checkpoint.root_hash
+    except LogError:
+        return False
 
 
 def _log_report(newest: LogCheckpoint) -> LogReport:

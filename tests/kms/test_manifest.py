@@ -7,12 +7,12 @@ import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis.strategies import binary, text
+from kms_events import routed, score
 
 from kms.manifest import PAYLOAD_TYPE, binds, completed_manifest, manifest_leaf, routed_manifest
 from schemas.cloudevents import Event
 from schemas.jobs import JobCompleted
 from schemas.manifests import ManifestRequested
-from kms_events import routed, score
 
 
 def completed(**changes):

@@ -4,11 +4,11 @@ import base64
 import hashlib
 
 import pytest
+from kms_events import START, SoftwareKeys, software_keys, trusting
 
 from kms.errors import MalformedNote, MissingSuite, WrongSignature
 from kms.keys import PublicKey
 from kms.note import Checkpoint, key_id, read_note, sign_note, verify_note
-from kms_events import START, SoftwareKeys, software_keys, trusting
 
 SUITES = ("ECDSA-P384", "ML-DSA-65")
 CHECKPOINT = Checkpoint("test.example/3", 42, bytes(range(32)), SUITES, START)
