@@ -1,0 +1,45 @@
+# Everything that one does here. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON_BIN := .venv/bin
+UV ?= uv
+
+# What `make bench` runs, in this order.
+BENCHMARKS := manifest_signing chaos
+
+LOCK := pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.PHONY: help setup demo test lint bench nightly lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: ## install what is missing: Debian and Python packages, Kafka, the PKCS#11 token (quick when it is done)
+	@deploy/setup/setup.sh
+
+demo: setup ## run six jobs from request to signed, verified result, then stop
+	@$(PYTHON_BIN)/quantumai demo
+
+test: setup ## run all tests, on a real broker
+	@$(PYTHON_BIN)/pytest -m "not slow"
+
+lint: setup ## check format, rules, types and which room imports which
+	@$(PYTHON_BIN)/ruff format --check .
+	@$(PYTHON_BIN)/ruff check .
+	@$(PYTHON_BIN)/mypy
+	@$(PYTHON_BIN)/lint-imports
+
+bench: setup ## run the benchmarks, each in one run with what it is compared with
+	@for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; $(PYTHON_BIN)/python -m "benchmarks.$$benchmark"; done
+
+nightly: setup ## run all tests, the slow ones too
+	@$(PYTHON_BIN)/pytest
+
+lock: ## pin the Python packages anew (needs uv)
+	@$(UV) $(LOCK) --group dev -o requirements-dev.lock
+	@$(UV) $(LOCK) -c requirements-dev.lock -o requirements.lock
+
+clean: ## delete what setup and the tests made; .quantumai, the platform's data, stays
+	@rm -rf build .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
