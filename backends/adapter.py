@@ -47,14 +47,14 @@ class Work:
         runs: what to execute, in this order.
         seed: of every random draw while sampling.
         transpiler_seed: of the layout and routing search.
-        optimization_level: Qiskit's, 0 to 3.
+        optimization_level: Qiskit's, 0 to 3; from 2 on the layout looks at the calibration.
     """
 
     bodies: tuple[str, ...]
     runs: tuple[Run, ...]
     seed: int
     transpiler_seed: int = 0
-    optimization_level: int = 1
+    optimization_level: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,157 @@
+"""A calibrated device as a compilation target: circuits become its own gates on the qubits it really uses."""
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Gate, Instruction, Measure, Parameter
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.quantum_info import Kraus
+from qiskit.transpiler import InstructionProperties, Target
+from qiskit.transpiler.exceptions import TranspilerError
+
+from backends import qasm
+from backends.calibration import FAULTY
+from backends.errors import BackendError, WorkRefusedError
+from backends.noise import channel
+from schemas.calibration import CalibrationUpdated
+
+_CACHED = 1024  # compiled bodies kept; a body of a thousand gates takes about 100 kB
+_GATES = get_standard_gate_name_mapping()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One of the device's own gates on physical qubits."""
+
+    name: str
+    parameters: tuple[float, ...]
+    qubits: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Compiled:
+    """A body in the device's own gates; compared by identity, since `Device` keeps one of each.
+
+    Attributes:
+        operations: on physical qubits, in order.
+        places: the physical qubit where each qubit of the body ends.
+        measured: the body's qubit behind each classical bit, -1 for none.
+    """
+
+    operations: tuple[Operation, ...]
+    places: tuple[int, ...]
+    measured: tuple[int, ...]
+
+    def folded(self, scale: int) -> tuple[Operation, ...]:
+        """G (G^-1 G)^n for scale 2n + 1; nothing for scale 0."""
+        if scale == 0:
+            return ()
+        inverse = tuple(step for operation in reversed(self.operations) for step in inverted(operation))
+        return self.operations + (inverse + self.operations) * ((scale - 1) // 2)
+
+
+def inverted(operation: Operation) -> tuple[Operation, ...]:
+    """The inverse in the same gates, up to a global phase, with the same number of noisy ones.
+
+    Raises:
+        WorkRefusedError: a gate whose inverse the device does not have.
+    """
+    if operation.name == "rz":
+        return (Operation("rz", (-operation.parameters[0],), operation.qubits),)
+    if operation.name == "sx":  # Z sx Z = sx^-1, and rz(pi) is Z up to a phase
+        frame = Operation("rz", (math.pi,), operation.qubits)
+        return (frame, operation, frame)
+    if operation.name in {"x", "cx", "cz", "ecr"}:
+        return (operation,)
+    raise WorkRefusedError(f"the gate {operation.name} has no inverse among the device's gates, so that it cannot be folded")
+
+
+class Device:
+    """One snapshot, with everything that is derived from it, each part when it is first needed."""
+
+    def __init__(self, calibration: CalibrationUpdated) -> None:
+        self.calibration = calibration
+        self.gates = {(row.name, row.qubits): row for row in calibration.gates}
+        self.durations = {place: row.duration_seconds for place, row in self.gates.items()}
+        self._noise: dict[tuple[str, tuple[int, ...], bool], Instruction | None] = {}
+        self._compiled: OrderedDict[tuple[str, int, int], Compiled] = OrderedDict()
+
+    @cached_property
+    def target(self) -> Target:
+        """Qiskit's view of the device, without faulty gates and without qubits that are out of operation."""
+        qubits = self.calibration.qubits
+        target = Target(num_qubits=len(qubits))
+        for name in self.calibration.basis_gates:
+            places = {
+                row.qubits: InstructionProperties(duration=row.duration_seconds, error=row.error)
+                for row in self.calibration.gates
+                if row.name == name and row.error < FAULTY and all(qubits[qubit].operational for qubit in row.qubits)
+            }
+            angles = [Parameter(f"angle{index}") for index in range(len(_GATES[name].params))]
+            target.add_instruction(gate(name, angles), places, name=name)
+        readout = {
+            (index,): InstructionProperties(
+                duration=qubit.readout_seconds, error=(qubit.prob_meas0_prep1 + qubit.prob_meas1_prep0) / 2
+            )
+            for index, qubit in enumerate(qubits)
+            if qubit.operational
+        }
+        target.add_instruction(Measure(), readout)
+        return target
+
+    def noise(self, name: str, qubits: tuple[int, ...], exact: bool) -> Instruction | None:
+        """What follows a gate: a superoperator for density matrices, Kraus operators for trajectories; None if nothing."""
+        key = (name, qubits, exact)
+        if key not in self._noise:
+            found = channel(self.gates[name, qubits], [self.calibration.qubits[qubit] for qubit in qubits])
+            self._noise[key] = None if found is None else (found if exact else Kraus(found)).to_instruction()
+        return self._noise[key]
+
+    def compile(self, source: str, seed: int, level: int) -> Compiled:
+        """An OpenQASM 3 source in the device's gates; kept for the next run of the same source.
+
+        Raises:
+            WorkRefusedError: it does not parse, or the device has too few working qubits.
+        """
+        key = (hashlib.sha256(source.encode()).hexdigest(), seed, level)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(source, seed, level)
+            if len(self._compiled) > _CACHED:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(key)
+        return self._compiled[key]
+
+    def _compile(self, source: str, seed: int, level: int) -> Compiled:
+        program = qasm.take_apart(qasm.load(source))
+        width = program.body.num_qubits
+        if width > len(self.calibration.qubits):
+            size = len(self.calibration.qubits)
+            raise WorkRefusedError(
+                f"the circuit has {width} qubits, {self.calibration.backend} has {size}; choose a larger backend"
+            )
+        try:
+            physical: QuantumCircuit = transpile(program.body, target=self.target, optimization_level=level, seed_transpiler=seed)
+        except TranspilerError as error:
+            raise WorkRefusedError(f"the circuit does not fit {self.calibration.backend}: {error}") from error
+        if physical.layout is None:
+            raise BackendError(f"the transpiler gave no layout for {self.calibration.backend}")
+        operations = tuple(
+            Operation(
+                item.operation.name,
+                tuple(float(value) for value in item.operation.params),
+                tuple(physical.find_bit(qubit).index for qubit in item.qubits),
+            )
+            for item in physical.data
+            if item.operation.name != "barrier"
+        )
+        return Compiled(operations, tuple(physical.layout.final_index_layout()), program.measured)
+
+
+def gate(name: str, parameters: Sequence[float | Parameter]) -> Gate:
+    """Qiskit's gate of a name."""
+    return type(_GATES[name])(*parameters)

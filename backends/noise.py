@@ -1,0 +1,65 @@
+"""A snapshot as noise: what every simulation here runs under, and what an auditor rebuilds from the calibration topic.
+
+Per gate: thermal relaxation of each of its qubits for the gate's duration (no excited population), then as much
+depolarising noise as makes the average gate infidelity equal to the reported error (as in Qiskit Aer's device model);
+where relaxation alone exceeds it, relaxation alone. rz is a change of frame: no noise. Idle qubits do not decay.
+Readout: a confusion matrix per qubit, independent.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import Kraus, SuperOp
+from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
+
+from backends.calibration import FAULTY
+from schemas.calibration import CalibrationUpdated, GateCalibration, QubitCalibration
+
+Complex = NDArray[np.complex128]
+
+
+def channel(gate: GateCalibration, qubits: Sequence[QubitCalibration]) -> SuperOp | None:
+    """A gate's noise, after the gate, on its qubits in the gate's order (the first is the least significant); None if none."""
+    relaxation = _relaxation(qubits[0], gate.duration_seconds)
+    for qubit in qubits[1:]:
+        relaxation = _relaxation(qubit, gate.duration_seconds).tensor(relaxation)
+    dimension = 2 ** len(qubits)
+    process_fidelity = float(np.trace(relaxation.data).real) / dimension**2
+    fidelity = (dimension * process_fidelity + 1) / (dimension + 1)
+    strength = dimension * (fidelity - (1 - gate.error)) / (dimension * fidelity - 1)
+    strength = min(max(strength, 0.0), dimension**2 / (dimension**2 - 1))
+    noise = relaxation.compose(_depolarising(dimension, strength))
+    return None if np.allclose(noise.data, np.eye(dimension**2), atol=1e-15) else noise
+
+
+def noise_model(calibration: CalibrationUpdated) -> NoiseModel:
+    """The whole device for Aer, readout included: for auditors. Simulations here build only what a circuit touches."""
+    model = NoiseModel(basis_gates=list(calibration.basis_gates))
+    for gate in calibration.gates:
+        noise = channel(gate, [calibration.qubits[qubit] for qubit in gate.qubits]) if gate.error < FAULTY else None
+        if noise is not None:
+            model.add_quantum_error(QuantumError(Kraus(noise)), [gate.name], list(gate.qubits), warnings=False)
+    for index, qubit in enumerate(calibration.qubits):
+        model.add_readout_error(ReadoutError(confusion(qubit).T), [index], warnings=False)
+    return model
+
+
+def confusion(qubit: QubitCalibration) -> NDArray[np.float64]:
+    """(read, prepared): column-stochastic."""
+    e0, e1 = qubit.prob_meas1_prep0, qubit.prob_meas0_prep1
+    return np.array([[1 - e0, e1], [e0, 1 - e1]])
+
+
+def _relaxation(qubit: QubitCalibration, seconds: float) -> SuperOp:
+    """Amplitude damping and dephasing for some time, column-stacked (Nielsen and Chuang, section 8.3.5)."""
+    decay = 1.0 if not qubit.t1_seconds else np.exp(-seconds / qubit.t1_seconds)
+    t2 = min(qubit.t2_seconds or np.inf, 2 * (qubit.t1_seconds or np.inf))  # physics allows no more; some snapshots say more
+    coherence = np.exp(-seconds / t2)
+    return SuperOp(np.array([[1, 0, 0, 1 - decay], [0, coherence, 0, 0], [0, 0, coherence, 0], [0, 0, 0, decay]], dtype=complex))
+
+
+def _depolarising(dimension: int, strength: float) -> SuperOp:
+    """(1 - strength) identity + strength (everything to the maximally mixed state)."""
+    flat = np.eye(dimension).reshape(-1, 1)
+    return SuperOp((1 - strength) * np.eye(dimension**2) + strength / dimension * (flat @ flat.T))

@@ -1,0 +1,201 @@
+"""Work on a device, simulated: exact density matrices for few qubits, noisy trajectories for more; all draws seeded.
+
+A distribution of outcomes belongs to (body, scale, basis); shots, flips and readout errors are drawn from it afterwards, so
+that a hundred twirled runs of one circuit cost one simulation. A flip fails with the reported error of its x gate.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import pi
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit_aer import AerSimulator
+
+from backends.adapter import Run, Work
+from backends.device import Compiled, Device, Operation, gate
+from backends.errors import BackendError, WorkRefusedError
+from backends.sampling import Floats, misread, misread_shots, reading, spelled, unpacked
+from backends.timing import critical_path, execution_seconds
+
+EXACT_QUBITS = 12
+"""Up to here a density matrix (4^n numbers, 268 MB) is faster than the trajectories of a few thousand shots, and exact."""
+
+TRAJECTORY_QUBITS = 24
+"""A statevector of 2^24 amplitudes takes 268 MB per process."""
+
+MAX_AMPLITUDE_STEPS = 2e11
+"""shots x gates x 2^qubits of one trajectory run: about an hour of one core; more would keep a worker from all others."""
+
+_KEPT = 1024  # prepared circuits; their distributions have at most 2^12 probabilities: 32 MB
+_CHUNK = 1 << 16  # shots whose readout is drawn at once
+
+# X and Y are read by turning them to Z; the phases that H and H S-dagger would leave behind cannot be seen
+_TURNS: dict[str, tuple[tuple[str, tuple[float, ...]], ...]] = {"X": (("rz", (pi / 2,)), ("sx", ())), "Y": (("sx", ()),), "Z": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Counts per run, and the time that the device would have taken."""
+
+    counts: tuple[dict[str, int], ...]
+    execution_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that runs of one (body, scale, basis) share."""
+
+    operations: tuple[Operation, ...]
+    read: tuple[int, ...]  # the body's qubits that are read
+    places: tuple[int, ...]  # where they are on the device
+    columns: tuple[int, ...]  # of each character, from the right: an index into `read`, or -1
+    probabilities: Floats | None  # of what the qubits are, the first of `read` the lowest bit; None where trajectories are needed
+    shot_seconds: float
+
+
+class Simulator:
+    """Simulates one device. Not thread-safe: one per process."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._prepared: OrderedDict[tuple[Compiled, int, str], _Prepared] = OrderedDict()
+
+    def run(self, work: Work) -> Outcome:
+        """Executes a work.
+
+        Raises:
+            WorkRefusedError: a circuit that does not parse, does not fit the device, or is too large to simulate.
+            BackendError: the simulation failed.
+        """
+        counts, seconds = [], 0.0
+        for index, run in enumerate(work.runs):
+            compiled = self.device.compile(work.bodies[run.body], work.transpiler_seed, work.optimization_level)
+            prepared = self._prepare(compiled, run)
+            counts.append(self._counts(prepared, run, np.random.default_rng([work.seed, index])))
+            seconds += run.shots * prepared.shot_seconds
+        return Outcome(tuple(counts), seconds)
+
+    def _prepare(self, compiled: Compiled, run: Run) -> _Prepared:
+        key = (compiled, run.scale, run.basis)
+        if key not in self._prepared:
+            self._prepared[key] = self._new(compiled, run)
+            if len(self._prepared) > _KEPT:
+                self._prepared.popitem(last=False)
+        self._prepared.move_to_end(key)
+        return self._prepared[key]
+
+    def _new(self, compiled: Compiled, run: Run) -> _Prepared:
+        read, columns = _what_is_read(compiled, run)
+        places = tuple(compiled.places[qubit] for qubit in read)
+        turns = [
+            Operation(name, parameters, (place,))
+            for qubit, place in zip(read, places, strict=True)
+            for name, parameters in _TURNS[run.basis[-1 - qubit] if run.basis else "Z"]
+        ]
+        operations = (*compiled.folded(run.scale), *(turns if run.scale else ()))
+        active = _active(operations)
+        exact = len({*active, *places}) <= EXACT_QUBITS
+        readout = max(self.device.calibration.qubits[place].readout_seconds for place in places)
+        gates = critical_path([(operation.name, operation.qubits) for operation in operations], self.device.durations)
+        probabilities = self._exact(operations, places) if exact else None
+        return _Prepared(operations, read, places, columns, probabilities, execution_seconds(1, gates, readout))
+
+    def _counts(self, prepared: _Prepared, run: Run, draw: np.random.Generator) -> dict[str, int]:
+        readings = [
+            reading(self.device.calibration.qubits[place], qubit in run.flips, self.device.gates["x", (place,)].error)
+            for qubit, place in zip(prepared.read, prepared.places, strict=True)
+        ]
+        if prepared.probabilities is None:
+            return self._sampled(prepared, run.shots, readings, draw)
+        times = draw.multinomial(run.shots, misread(prepared.probabilities, readings))
+        seen = np.nonzero(times)[0]
+        return dict(zip(spelled(unpacked(seen, len(readings)), prepared.columns), times[seen].tolist(), strict=True))
+
+    def _exact(self, operations: Sequence[Operation], places: Sequence[int]) -> Floats:
+        """(2^len(places),): the probability of each outcome, the first place the lowest bit."""
+        qubits = sorted({*_active(operations), *places})
+        if not operations:
+            return np.asarray(np.eye(1, 2 ** len(places))[0])
+        circuit = self._noisy(operations, qubits, exact=True)
+        circuit.save_probabilities([qubits.index(place) for place in places])
+        data = self._simulate(circuit, "density_matrix", shots=1, seed=0).data()
+        probabilities = np.clip(np.asarray(data["probabilities"], dtype=np.float64), 0.0, None)
+        return np.asarray(probabilities / probabilities.sum(), dtype=np.float64)
+
+    def _sampled(self, prepared: _Prepared, shots: int, readings: Sequence[Floats], draw: np.random.Generator) -> dict[str, int]:
+        """Counts from trajectories, read shot by shot, a chunk at a time."""
+        active = _active(prepared.operations)
+        touched = [column for column, place in enumerate(prepared.places) if place in active]
+        values = self._trajectories(prepared, active, touched, shots, int(draw.integers(2**31)))
+        counts: dict[str, int] = {}
+        for start, stop in pairwise([*range(0, shots, _CHUNK), shots]):
+            bits = np.zeros((stop - start, len(readings)), dtype=bool)
+            bits[:, touched] = unpacked(values[start:stop], len(touched))
+            rows, times = np.unique(misread_shots(bits, readings, draw), axis=0, return_counts=True)
+            for text, count in zip(spelled(rows, prepared.columns), times.tolist(), strict=True):
+                counts[text] = counts.get(text, 0) + count
+        return counts
+
+    def _trajectories(
+        self, prepared: _Prepared, active: Sequence[int], touched: Sequence[int], shots: int, seed: int
+    ) -> NDArray[np.int64]:
+        """(shots,): what the touched columns are, the first the lowest bit."""
+        if not touched:
+            return np.zeros(shots, dtype=np.int64)
+        self._refuse_the_endless(len(active), shots * len(prepared.operations))
+        circuit = self._noisy(prepared.operations, active, exact=False)
+        circuit.add_register(ClassicalRegister(len(touched)))
+        circuit.measure([active.index(prepared.places[column]) for column in touched], range(len(touched)))
+        seen = self._simulate(circuit, "statevector", shots, seed).get_counts()
+        return np.repeat(np.array([int(text, 2) for text in seen], dtype=np.int64), list(seen.values()))
+
+    def _noisy(self, operations: Sequence[Operation], qubits: Sequence[int], exact: bool) -> QuantumCircuit:
+        """The operations, each followed by its noise, on qubits 0, 1, ... in place of the device's `qubits`."""
+        circuit = QuantumCircuit(len(qubits))
+        place = {qubit: index for index, qubit in enumerate(qubits)}
+        for operation in operations:
+            where = [place[qubit] for qubit in operation.qubits]
+            circuit.append(gate(operation.name, operation.parameters), where, copy=False)
+            noise = self.device.noise(operation.name, operation.qubits, exact)
+            if noise is not None:
+                circuit.append(noise, where, copy=False)
+        return circuit
+
+    def _simulate(self, circuit: QuantumCircuit, method: str, shots: int, seed: int) -> Any:
+        result = AerSimulator(method=method, max_parallel_threads=1).run(circuit, shots=shots, seed_simulator=seed).result()
+        if not result.success:
+            raise BackendError(f"the simulation of {self.device.calibration.backend} failed: {result.status}")
+        return result
+
+    def _refuse_the_endless(self, qubits: int, steps: int) -> None:
+        name = self.device.calibration.backend
+        if qubits > TRAJECTORY_QUBITS:
+            raise WorkRefusedError(
+                f"the circuit uses {qubits} qubits of {name}, its simulation can hold {TRAJECTORY_QUBITS}; use fewer"
+            )
+        if steps * 2.0**qubits > MAX_AMPLITUDE_STEPS:
+            raise WorkRefusedError(
+                f"{steps} gates x shots on {qubits} qubits would take hours to simulate; use fewer shots or qubits"
+            )
+
+
+def _active(operations: Sequence[Operation]) -> list[int]:
+    return sorted({qubit for operation in operations for qubit in operation.qubits})
+
+
+def _what_is_read(compiled: Compiled, run: Run) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The body's qubits that a run reads, ascending; and for each character from the right, which of them it shows."""
+    width = len(compiled.places)
+    if run.basis:
+        if len(run.basis) != width:
+            raise WorkRefusedError(f"a basis of {len(run.basis)} letters for a circuit of {width} qubits")
+        read = tuple(qubit for qubit, letter in enumerate(reversed(run.basis)) if letter != "I")
+        return read, tuple(range(len(read)))
+    bits = compiled.measured if any(qubit >= 0 for qubit in compiled.measured) else tuple(range(width))
+    read = tuple(sorted({qubit for qubit in bits if qubit >= 0}))
+    return read, tuple(read.index(qubit) if qubit >= 0 else -1 for qubit in bits)
