@@ -17,6 +17,7 @@ class SoftToken:
         configuration: file name of the configuration in the token's folder.
         template: what it says; `{storage}` is the quoted path of the storage, `{plain}` the same unquoted.
         storage: name of the storage in the token's folder.
+        modules: where the module may be installed.
     """
 
     mark: str
@@ -24,6 +25,7 @@ class SoftToken:
     configuration: str
     template: str
     storage: str
+    modules: tuple[Path, ...]
 
     def write(self, folder: Path) -> None:
         """Writes the configuration into the token's folder."""
@@ -39,6 +41,7 @@ SOFT_TOKENS = (
         configuration="kryoptic.toml",
         template='[[slots]]\nslot = 0\ndbtype = "sqlite"\ndbargs = {storage}\n',
         storage="kryoptic.sql",
+        modules=(Path(__file__).resolve().parents[1] / "build" / "token" / "libkryoptic_token.so",),
     ),
     SoftToken(
         mark="softhsm",
@@ -46,8 +49,25 @@ SOFT_TOKENS = (
         configuration="softhsm2.conf",
         template="directories.tokendir = {plain}\nobjectstore.backend = file\nlog.level = ERROR\n",
         storage="softhsm2",
+        modules=(Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib64/pkcs11/libsofthsm2.so")),
     ),
 )
+
+
+def installed_module(folder: Path) -> Path:
+    """The module of the token in `folder`; where there is none yet, the installed one that can do most.
+
+    Raises:
+        ModuleMissing: none is installed, or not the one that the token in `folder` was made with.
+    """
+    made = [token for token in SOFT_TOKENS if (folder / token.configuration).is_file()]
+    paths = [path for token in made or SOFT_TOKENS for path in token.modules]
+    for path in paths:
+        if path.is_file():
+            return path
+    whose = f"the token in {folder} was made with" if made else "we know"
+    looked = ", ".join(map(str, paths))
+    raise ModuleMissing(f"no PKCS#11 module that {whose} is installed (looked for {looked}); run `make setup`")
 
 
 def soft_token(module: Path) -> SoftToken | None:

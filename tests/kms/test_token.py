@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pkcs11
 import pytest
@@ -14,8 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from kms import modules
 from kms.errors import KeyMissing, ModuleMissing, PinMissing, SealBroken, TokenError, TokenMissing, UnknownAlgorithm, WrongSignature
 from kms.keys import KeySpec, TokenKey
+from kms.modules import SOFT_TOKENS, installed_module
 from kms.provision import init_token
 from kms.token import open_token
 
@@ -192,6 +195,35 @@ def test_a_token_is_made_once_and_its_pin_is_the_owners_alone(provisioned):
     assert len(pin) == 24
     assert stat.S_IMODE(provisioned.pin_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(provisioned.folder.stat().st_mode) == 0o700
+
+
+def test_the_module_of_a_token_is_the_one_it_was_made_with(provisioned, tmp_path):
+    assert installed_module(provisioned.folder) == provisioned.module
+    assert installed_module(tmp_path).is_file()
+
+
+def test_a_module_that_is_not_installed_is_said(provisioned, monkeypatch, tmp_path):
+    monkeypatch.setattr(modules, "SOFT_TOKENS", tuple(replace(token, modules=(tmp_path / "gone.so",)) for token in SOFT_TOKENS))
+    for folder, whose in ((provisioned.folder, "was made with is installed"), (tmp_path, "we know is installed")):
+        with pytest.raises(ModuleMissing, match=whose):
+            installed_module(folder)
+
+
+GENERATE_IN_PROCESS = """
+import pathlib, sys
+from kms.keys import KeySpec
+from kms.token import open_token
+module, folder = map(pathlib.Path, sys.argv[1:])
+token = open_token(module, "tests", (folder / "pin").read_text(), folder)
+for number in range(8):
+    token.generate(KeySpec("busy", "ECDSA-P384", number))
+"""
+
+
+def test_processes_that_make_keys_at_once_wait_for_each_other(provisioned):
+    command = [sys.executable, "-c", GENERATE_IN_PROCESS, str(provisioned.module), str(provisioned.folder)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [(child.communicate(timeout=120)[1], child.returncode) for child in running] == [("", 0)] * 3
 
 
 def test_a_vendors_module_is_initialised_by_its_vendor(tmp_path):
