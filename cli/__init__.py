@@ -1,1 +1,1 @@
-"""To be said by its owner."""
+"""The `quantumai` command: one file per group of commands, each importing what it needs only when it runs."""

@@ -30,7 +30,8 @@ from schemas.topics import MAX_EVENT_BYTES
 from streams.connection import ANSWER_SECONDS, close, connect, unavailable, writer
 from streams.errors import EventTooLargeError, TopicMismatchError
 from streams.follower import Follower
-from streams.job_ids import new_job_id
+from streams.job_ids import job_id as new_job_id
+from streams.jobfile import load_job
 from streams.messages import Received
 from streams.progress import FOLLOWED, Job, JobTimeoutError
 from streams.ranges import Position
@@ -218,11 +219,9 @@ def _request(job: JobRequested | Path | str | None, fields: dict[str, Any]) -> J
     if isinstance(job, JobRequested) and not fields:
         return job
     if isinstance(job, Path | str):
-        from streams.jobfile import load_job
-
         job = load_job(Path(job))
     given = {} if job is None else {name: getattr(job, name) for name in JobRequested.model_fields}
     try:
-        return JobRequested(**{"job_id": new_job_id(), **given, **fields})
+        return JobRequested(**{"job_id": new_job_id(str(fields.get("name", ""))), **given, **fields})
     except ValidationError as error:
         raise InvalidRecordError(f"this job cannot be requested: {explain(error)}") from error

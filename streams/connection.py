@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError
 
 from schemas.topics import MAX_DERIVED_BYTES
 from streams.errors import BrokerUnavailableError, TopicMismatchError
@@ -32,7 +32,12 @@ C = TypeVar("C", bound=Connection)
 
 def unavailable(brokers: str, cause: BaseException | str) -> BrokerUnavailableError:
     """The one sentence about a broker that does not answer."""
-    why = str(cause) or type(cause).__name__
+    if isinstance(cause, KafkaConnectionError):
+        why = "it cannot be reached"
+    elif isinstance(cause, TimeoutError):
+        why = f"silent for {ANSWER_SECONDS:.0f} s"
+    else:
+        why = str(cause) or type(cause).__name__
     return BrokerUnavailableError(
         f"no Kafka broker answers at {brokers} ({why}): start the local platform with `quantumai up`, or set QUANTUMAI_BROKERS"
     )

@@ -5,8 +5,6 @@ Two keys are the file's own: `circuit_files` names OpenQASM files beside it in p
 
 import difflib
 import json
-import re
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from schemas.errors import InputError
 from schemas.jobs import JobRequested
 from schemas.topics import MAX_EVENT_BYTES
 from streams.errors import StreamsError
+from streams.job_ids import job_id
 
 _OWN_KEYS = ("about", "circuit_files")
 
@@ -26,7 +25,7 @@ class JobFileError(StreamsError, InputError):
 
 
 def load_job(path: Path) -> JobRequested:
-    """The job in a `.json` or `.qasm` file; without a `job_id` of its own it gets its name and a random suffix.
+    """The job in a `.json` or `.qasm` file; without a `job_id` of its own it gets a new one with its name.
 
     A bare `.qasm` file is a job for counts with the default number of shots.
 
@@ -45,12 +44,6 @@ def load_job(path: Path) -> JobRequested:
         return JobRequested.model_validate(fields)
     except ValidationError as error:
         raise JobFileError(f"{path}: {explain(error)}") from error
-
-
-def job_id(name: str) -> str:
-    """A new job id: what the name has of letters, digits, dots, dashes and underscores, and 8 random hexadecimal digits."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip("-._")
-    return f"{slug or 'job'}-{secrets.token_hex(4)}"
 
 
 def _with_circuits(fields: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ record's offset was.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
 from typing import TypeVar
@@ -59,22 +60,32 @@ async def messages(
             yield batch
 
 
-async def tail(brokers: str, topic: str, count: int) -> list[Message]:
-    """The last `count` messages of a topic over all its partitions, in the order of their timestamps.
+async def tail(brokers: str, topic: str, count: int, *, follow: bool = False) -> AsyncGenerator[Message, None]:
+    """The last `count` messages of a topic over all its partitions, by timestamp; with `follow`, then what comes.
 
     Raises:
         BrokerUnavailableError, TopicMismatchError: as `read`.
     """
     async with connected(reader(brokers, [topic]), brokers) as consumer:
         whole = await spans(consumer, brokers, "beginning", "end")
-        reach = max(count, 1)
-        while True:
-            ranges = {place: Span(max(span.start, (span.stop or 0) - reach), span.stop) for place, span in whole.items()}
-            found = [message async for batch in fetch(consumer, brokers, ranges) for message in batch]
-            complete = all(len([m for m in found if m.partition == place[1]]) >= count for place in ranges)
-            if complete or all(ranges[place].start == span.start for place, span in whole.items()):
-                return sorted(found, key=lambda message: message.timestamp_ms)[-count:] if count else []
-            reach *= 4  # gaps in the offsets: look further back
+        for message in await _last(consumer, brokers, whole, count):
+            yield message
+        if follow:
+            ahead = {place: Span(span.stop or 0, None) for place, span in whole.items()}
+            async for batch in fetch(consumer, brokers, ahead):
+                for message in batch:
+                    yield message
+
+
+async def _last(consumer: AIOKafkaConsumer, brokers: str, whole: Spans, count: int) -> list[Message]:
+    reach = count
+    while True:
+        ranges = {place: Span(max(span.start, (span.stop or 0) - reach), span.stop) for place, span in whole.items()}
+        found = [message async for batch in fetch(consumer, brokers, ranges) for message in batch]
+        held = Counter(message.partition for message in found)
+        if all(held[place[1]] >= count or span.start == whole[place].start for place, span in ranges.items()):
+            return sorted(found, key=lambda message: message.timestamp_ms)[-count:] if count else []
+        reach *= 4  # gaps in the offsets: look further back
 
 
 async def fetch(consumer: AIOKafkaConsumer, brokers: str, ranges: Spans) -> AsyncGenerator[list[Message], None]:

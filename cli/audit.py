@@ -1,0 +1,153 @@
+"""`quantumai verify` and `export`: what an auditor does, with a broker or without."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.options import From, Home, To, settings
+from kms.trust import TrustRoot
+from kms.verification import LogVerifier, Report
+from schemas.codec import decode
+from schemas.errors import InputError
+from schemas.manifests import LogCheckpoint, ManifestSigned
+from schemas.topics import TOPICS
+from streams.evidence import AUDITED, Evidence, evidence
+from streams.export import Bundle
+from streams.export import export as write
+from streams.messages import Message
+from streams.ranges import Position
+
+TrustFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust", help="Trust root: the public keys that you believe.", show_default="trust.json in the platform's folder"
+    ),
+]
+
+
+def verify(
+    file: Annotated[Path | None, typer.Argument(help="An exported file.", show_default="the topics")] = None,
+    start: From = "beginning",
+    stop: To = "end",
+    trust: TrustFile = None,
+    home: Home = None,
+) -> None:
+    """Verify every manifest: signatures, logs, proofs, and that each event has its manifest and each manifest its event.
+
+    Exit status 1, and every broken link by name, when anything does not hold.
+    """
+    if file is not None and (start, stop) != ("beginning", "end"):
+        raise typer.BadParameter("a file is verified whole: give --from and --to when it is exported")
+    chosen = settings(home)
+    root = TrustRoot.load(trust or chosen.home / "trust.json")
+    report, unreadable = verify_file(file, root) if file else asyncio.run(verify_topics(chosen.brokers, root, start, stop))
+    if not show_report(Console(), report, unreadable):
+        raise typer.Exit(1)
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    start: From = "beginning",
+    stop: To = "end",
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(help="A topic beside what `verify` needs; may be given again. --topic all takes all.", show_default=False),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Write events and their manifests to one file, which `quantumai verify FILE` checks without a broker.
+
+    The file is an Avro Object Container File with the exact bytes of every message; any Avro tool reads it.
+    """
+    chosen = settings(home)
+    trust = chosen.home / "trust.json"
+    topics = list(TOPICS) if topic and "all" in topic else topic or []
+    with Console(stderr=True).status("exporting") as shown:
+        count = asyncio.run(
+            write(
+                chosen.brokers,
+                file,
+                start,
+                stop,
+                topics=topics,
+                trust=trust if trust.exists() else None,
+                progress=lambda written: shown.update(f"{written:,} messages"),
+            )
+        )
+    typer.echo(f"{count:,} messages in {file}, {file.stat().st_size:,} bytes")
+
+
+async def verify_topics(
+    brokers: str, trust: TrustRoot, start: Position = "beginning", stop: Position = "end"
+) -> tuple[Report, list[str]]:
+    """Verifies what stands in the topics; the report, and messages that cannot be read.
+
+    Raises:
+        StreamsError: the topics cannot be read.
+    """
+    unreadable: list[str] = []
+    async with aclosing(evidence(brokers, start, stop)) as source:
+        found = await anext(source)
+        assert isinstance(found, Evidence)  # noqa: S101 - it comes first
+        verifier = _verifier(trust, found)
+        async for message in source:
+            if not isinstance(message, Evidence):
+                unreadable += _take(verifier, found, message)
+    return verifier.finish(), unreadable
+
+
+def verify_file(file: Path, trust: TrustRoot) -> tuple[Report, list[str]]:
+    """Verifies an exported file, without a broker.
+
+    Raises:
+        BundleError: it is no whole export.
+    """
+    bundle = Bundle(file)
+    verifier = _verifier(trust, bundle.evidence)
+    unreadable = [reason for message in bundle for reason in _take(verifier, bundle.evidence, message)]
+    return verifier.finish(), unreadable
+
+
+def show_report(console: Console, report: Report, unreadable: list[str]) -> bool:
+    """Prints the report; whether everything holds."""
+    table = Table("log", "leaves", "root", "ends at")
+    for log_id, log in report.logs.items():
+        table.add_row(log_id, f"{log.size:,}", log.root.hex()[:16], f"{log.signed_at:%Y-%m-%d %H:%M:%S}")
+    console.print(table)
+    console.print(
+        f"{report.manifests:,} manifests, {report.checkpoints:,} checkpoints ({report.signatures:,} with their signatures), "
+        f"{report.matched:,} events matched with their manifests"
+    )
+    broken = [*unreadable, *(str(error) for error in report.errors)]
+    for link in broken:
+        console.print(f"[red]broken:[/] {escape(link)}")
+    if not broken and not report.logs:
+        console.print("[yellow]nothing stands in this range: there is nothing to verify[/]")
+        return False
+    console.print(f"[red]{len(broken)} broken links[/]" if broken else "[green]all of it holds[/]")
+    return not broken
+
+
+def _verifier(trust: TrustRoot, found: Evidence) -> LogVerifier:
+    return LogVerifier(trust, audited=AUDITED, whole=found.whole, collect=True)
+
+
+def _take(verifier: LogVerifier, found: Evidence, message: Message) -> Iterable[str]:
+    """Hands the message to the verifier; says what cannot be read."""
+    try:
+        if message.topic == ManifestSigned.topic:
+            verifier.manifest(decode(ManifestSigned, message.value))
+        elif message.topic == LogCheckpoint.topic:
+            verifier.checkpoint(decode(LogCheckpoint, message.value))
+        elif message.topic in AUDITED:
+            verifier.event(message.topic, message.event_id, message.digest, found.is_settled(message))
+    except InputError as error:
+        return [f"{message.place} cannot be read: {error}"]
+    return []

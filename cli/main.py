@@ -1,0 +1,110 @@
+"""`quantumai`: the whole platform from a terminal. Exit status: 0 done, 1 not done (one sentence on stderr says why), 2 misused."""
+
+import logging
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from backends.errors import BackendError
+from em.errors import EmError
+from kms.errors import KmsError
+from schemas.errors import InputError
+from streams.errors import StreamsError
+
+EXPECTED = (StreamsError, KmsError, BackendError, EmError, InputError)
+"""Errors whose message is made for the user: the roots of our rooms, and what an input caused."""
+
+
+class Command(NamedTuple):
+    """Where a command is, and what the list of commands says of it."""
+
+    place: str
+    panel: str
+    says: str
+
+
+_PLATFORM, _JOBS, _TOPICS, _AUDIT = "1. The platform", "2. Jobs", "3. Topics", "4. Audit"
+
+COMMANDS: Mapping[str, Command] = {
+    "up": Command("platform:up", _PLATFORM, "Start Kafka and the agents on this machine."),
+    "status": Command("platform:status", _PLATFORM, "Show the local platform's processes."),
+    "down": Command("platform:down", _PLATFORM, "Stop the local platform; topics and keys stay."),
+    "demo": Command("demo:demo", _PLATFORM, "All of it once round: start, run the example jobs, verify, stop."),
+    "worker": Command("worker:worker", _PLATFORM, "Run one agent in the foreground: what a container runs."),
+    "submit": Command("jobs:submit", _JOBS, "Submit job files; with --watch, see them through."),
+    "jobs": Command("jobs:list_jobs", _JOBS, "List jobs and where they are."),
+    "result": Command("jobs:result", _JOBS, "Show a job's result, or all reasons why there is none."),
+    "cancel": Command("jobs:cancel", _JOBS, "Ask for a job to be cancelled."),
+    "topics": Command("topics:list_topics", _TOPICS, "List the topics, and how far behind each agent is."),
+    "tail": Command("topics:tail", _TOPICS, "Print a topic's last messages as readable JSON."),
+    "replay": Command("replay:replay", _TOPICS, "Print a range of a topic, or copy it into another topic."),
+    "dead-letters": Command("dead_letters:app", _TOPICS, "See what agents could not handle, and send it again."),
+    "verify": Command("audit:verify", _AUDIT, "Verify every manifest, from the topics or from an exported file."),
+    "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
+}
+"""All commands. A command's module is imported when the command is run, so that help comes at once."""
+
+
+class Commands(TyperGroup):
+    """Loads a command when it is called for, and turns expected errors into a sentence on stderr and exit status 1."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The real command behind the entry in the list."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, _load(str(name)) if name in COMMANDS else listed, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            typer.secho(f"quantumai: {error}", err=True, fg=typer.colors.RED)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def main() -> None:
+    """Quantum jobs through Kafka: exactly once, with a signed manifest for every decision and every result.
+
+    A first tour, or all of it at once with [bold]quantumai demo[/]:
+
+    [bold]quantumai up[/] - [bold]submit examples/jobs/ghz5.json --watch[/] - [bold]tail job.completed[/] - [bold]verify[/] -
+    [bold]down[/]
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is down is said in one sentence, by us
+
+
+def _listed() -> None:
+    """Stands in the list of commands for one that is not loaded."""
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, rich_help_panel=_command.panel, help=_command.says)(_listed)
+
+
+def _load(name: str) -> Any:
+    module, _, attribute = COMMANDS[name].place.partition(":")
+    target = getattr(import_module(f"cli.{module}"), attribute)
+    if not isinstance(target, typer.Typer):
+        alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        alone.command(name)(target)
+        target = alone
+    return get_command(target)
+
+
+if __name__ == "__main__":
+    app()
