@@ -73,7 +73,7 @@ class Log:
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self.last: LogCheckpoint | None = None
-        self.signer = LogSigner(keys, "bench", lambda _: self.last)
+        self.signer = LogSigner(lambda: keys, "bench", lambda _: self.last)
 
     def sign(self, requests: Sequence[ManifestRequested]) -> list[Record]:
         records = self.signer.sign(0, requests)

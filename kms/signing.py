@@ -18,7 +18,8 @@ class LogSigner:
     """The writer of logs, one per partition. It keeps nothing: where a log stands, its own last checkpoint says.
 
     Args:
-        keys: one per suite; a checkpoint demands and carries the signatures of all.
+        keys: gives the keys to sign with, one per suite; a checkpoint demands and carries the signatures of all. Asked at every
+            batch, so that a log's writer can be declared before its token is open.
         origin: what the logs' names begin with; partition 3's log is `<origin>/3`.
         previous: the last checkpoint of a partition's log, None where there is none yet.
         heartbeat_seconds: how old the last checkpoint may grow before `heartbeat` says that the log still ends there.
@@ -27,13 +28,13 @@ class LogSigner:
 
     def __init__(
         self,
-        keys: Sequence[Key],
+        keys: Callable[[], Sequence[Key]],
         origin: str,
         previous: Callable[[int], LogCheckpoint | None],
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        self._keys, self._origin, self._previous = tuple(keys), origin, previous
+        self._keys, self._origin, self._previous = keys, origin, previous
         self._heartbeat_seconds, self._clock = heartbeat_seconds, clock
 
     def sign(self, partition: int, requests: Sequence[ManifestRequested]) -> list[Record]:
@@ -94,13 +95,14 @@ class LogSigner:
 
     def _checkpoint(self, log_id: str, old_size: int, grown: Appended) -> LogCheckpoint:
         size = grown.frontier.size
-        suites = tuple(key.public.algorithm for key in self._keys)
+        keys = self._keys()
+        suites = tuple(key.public.algorithm for key in keys)
         checkpoint = Checkpoint(log_id, size, grown.root, suites, self._clock())
         return LogCheckpoint(
             log_id=log_id,
             tree_size=size,
             root_hash=grown.root,
-            note=sign_note(checkpoint, self._keys),
+            note=sign_note(checkpoint, keys),
             previous_size=old_size,
             consistency_proof=grown.consistency,
             frontier=grown.frontier.joined(),

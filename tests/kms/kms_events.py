@@ -111,7 +111,7 @@ class Log:
 
     def __init__(self, keys, partition=0, origin="test.example", clock=None):
         self.last, self.partition, self.records = None, partition, []
-        self.signer = LogSigner(keys, origin, lambda _: self.last, clock=clock or Clock())
+        self.signer = LogSigner(lambda: keys, origin, lambda _: self.last, clock=clock or Clock())
 
     def sign(self, manifests):
         return self._keep(self.signer.sign(self.partition, manifests))

@@ -121,6 +121,6 @@ def test_a_log_whose_last_checkpoint_is_damaged_is_not_continued(changes, messag
     log = Log(KEYS)
     log.sign(requests(range(3)))
     damaged = log.last.model_copy(update=changes)
-    signer = LogSigner(KEYS, "test.example", lambda _: damaged)
+    signer = LogSigner(lambda: KEYS, "test.example", lambda _: damaged)
     with pytest.raises(LogError, match=message):
         signer.sign(0, requests([3]))
