@@ -1,0 +1,232 @@
+"""The executor's domain: routed jobs become runs on backends, runs become results, whoever is killed in between.
+
+A job's state lives in `job.status` alone. `accept` says QUEUED and touches nothing; `poll`, once that is committed, submits
+under the decision's id as the vendor's tag, or attaches to what an earlier process submitted under it.
+"""
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from backends.adapter import Backend
+from backends.errors import BackendError
+from backends.registry import Fleet
+from em.completion import completed, failed
+from em.errors import EmError
+from em.planning import Plan, plan
+from schemas.cloudevents import Event
+from schemas.errors import InputError
+from schemas.jobs import JobCancel, JobCompleted, JobRouted, JobStatus
+from schemas.record import Record, now
+
+FINAL = ("DONE", "ERROR", "CANCELLED")
+
+MAX_ATTEMPTS = 6
+"""Failures of a backend before a job is given up: with the pauses between them about six seconds."""
+
+FIRST_PAUSE = timedelta(seconds=0.2)
+
+
+class Held(Protocol):
+    """The statuses of the jobs of the partitions that this worker holds."""
+
+    def partition(self, partition: int) -> Mapping[str, JobStatus]:
+        """Job id -> status, of one partition."""
+
+    def find(self, key: str) -> JobStatus | None:
+        """The status of a job in whichever partition held here, None where there is none."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """What this process knows of a job beyond its status."""
+
+    decision: str
+    backend: str
+    vendor_job_id: str | None = None
+    attempts: int = 0
+    not_before: datetime | None = None
+    plan: Plan | None = None
+
+
+class Execution:
+    """Runs routed jobs.
+
+    Args:
+        backends: by name.
+        held: this worker's jobs, which it alone writes.
+        cancels: job id -> its withdrawal.
+        at_once: jobs submitted and not yet finished, all partitions together; the others stay QUEUED, so that the
+            pool is not flooded and a job of higher priority can overtake.
+        clock: the time, UTC.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        held: Held,
+        cancels: Mapping[str, JobCancel],
+        at_once: int = 64,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._backends = backends
+        self._held = held
+        self._cancels = cancels
+        self._at_once = at_once
+        self._clock = clock
+        self._flights: dict[str, _Flight] = {}
+
+    def start(self) -> None:
+        """Warms what simulates, so that the first job need not wait for it."""
+        if isinstance(self._backends, Fleet):
+            self._backends.warm()
+
+    def stop(self) -> None:
+        """Ends what simulates."""
+        if isinstance(self._backends, Fleet):
+            self._backends.close()
+
+    def accept(self, routed: Event[JobRouted]) -> JobStatus | None:
+        """QUEUED, with the decision inside; None if there is nothing to run: rejected, run before, or replaced since."""
+        decision = routed.record
+        if decision.decision == "REJECTED" or decision.backend is None:
+            return None
+        earlier = self._held.find(decision.job_id)
+        if earlier is not None and not _replaces(routed, earlier):
+            return None
+        at = self._clock()
+        return JobStatus(
+            job_id=decision.job_id,
+            tenant=decision.job.tenant,
+            state="QUEUED",
+            backend=decision.backend,
+            queued_at=at,
+            updated_at=at,
+            routed_event_id=routed.event_id,
+            routed=decision,
+        )
+
+    def poll(self, partition: int) -> list[Record]:
+        """What has happened to the jobs of a partition since the last call; submits what can start. Never waits."""
+        open_jobs = [status for status in self._held.partition(partition).values() if status.state not in FINAL]
+        records: list[Record] = []
+        waiting: list[JobStatus] = []
+        for status in open_jobs:
+            flight = self._flight(status)
+            if status.job_id in self._cancels:
+                records += self._cancelled(status, flight)
+            elif flight.vendor_job_id is not None:
+                records += self._safely(self._followed, status, flight)
+            elif flight.not_before is None or flight.not_before <= self._clock():
+                waiting.append(status)
+        free = self._at_once - sum(flight.vendor_job_id is not None for flight in list(self._flights.values()))
+        for status in heapq.nsmallest(max(0, free), waiting, key=_urgency):
+            records += self._safely(self._launched, status, self._flight(status))
+        return records
+
+    def _flight(self, status: JobStatus) -> _Flight:
+        """The job's flight under its present decision; a run under an earlier one is cancelled."""
+        flight = self._flights.get(status.job_id)
+        if flight is not None and flight.decision == status.routed_event_id:
+            return flight
+        if flight is not None and flight.vendor_job_id is not None:
+            self._backends[flight.backend].cancel(flight.vendor_job_id)
+        self._flights[status.job_id] = _Flight(status.routed_event_id, status.backend)
+        return self._flights[status.job_id]
+
+    def _safely(
+        self, step: Callable[[JobStatus, _Flight, Backend], list[Record]], status: JobStatus, flight: _Flight
+    ) -> list[Record]:
+        """A step; what the job or its counts are to blame for ends it, what the backend is to blame for is tried again."""
+        backend = self._backends.get(status.backend)
+        if backend is None:
+            return self._over(status, failed(status, "ERROR", f"this executor has no backend {status.backend!r}", self._clock()))
+        try:
+            return step(status, flight, backend)
+        except (InputError, EmError) as error:
+            return self._over(status, failed(status, "ERROR", str(error), self._clock()))
+        except BackendError as error:
+            flight.attempts += 1
+            flight.vendor_job_id = None
+            flight.not_before = self._clock() + FIRST_PAUSE * 2 ** (flight.attempts - 1)
+            if flight.attempts < MAX_ATTEMPTS:
+                return []
+            sentence = f"{status.backend} failed {flight.attempts} times, last: {error}"
+            return self._over(status, failed(status, "ERROR", sentence, self._clock()))
+
+    def _launched(self, status: JobStatus, flight: _Flight, backend: Backend) -> list[Record]:
+        tag = status.routed_event_id
+        vendor_job_id = backend.attach(tag)
+        if vendor_job_id is None:
+            deadline = status.routed.job.deadline if status.routed else None
+            if deadline is not None and deadline < self._clock() and status.state == "QUEUED":
+                sentence = f"the deadline {deadline.isoformat()} passed before the job could start"
+                return self._over(status, failed(status, "ERROR", sentence, self._clock()))
+            vendor_job_id = backend.submit(self._plan(status, flight).work, tag)
+        flight.vendor_job_id = vendor_job_id
+        return self._running(status, vendor_job_id)
+
+    def _followed(self, status: JobStatus, flight: _Flight, backend: Backend) -> list[Record]:
+        vendor_job_id = flight.vendor_job_id or ""
+        if status.state == "QUEUED" or status.vendor_job_id != vendor_job_id:
+            return self._running(status, vendor_job_id)
+        result = backend.result(vendor_job_id)
+        if result is None:
+            return []
+        return self._over(status, completed(status, self._plan(status, flight), result, self._clock()))
+
+    def _running(self, status: JobStatus, vendor_job_id: str) -> list[Record]:
+        """RUNNING under a vendor's id, said once."""
+        if status.state == "RUNNING" and status.vendor_job_id == vendor_job_id:
+            return []
+        at = self._clock()
+        started_at = status.started_at or at
+        return [
+            status.model_copy(
+                update={"state": "RUNNING", "vendor_job_id": vendor_job_id, "started_at": started_at, "updated_at": at}
+            )
+        ]
+
+    def _cancelled(self, status: JobStatus, flight: _Flight) -> list[Record]:
+        cancel, backend = self._cancels[status.job_id], self._backends.get(status.backend)
+        if backend is not None:
+            vendor_job_id = flight.vendor_job_id or backend.attach(status.routed_event_id)
+            if vendor_job_id is not None:
+                backend.cancel(vendor_job_id)
+        sentence = f"cancelled by {cancel.cancelled_by}: {cancel.reason}"
+        return self._over(status, failed(status, "CANCELLED", sentence, self._clock()))
+
+    def _over(self, status: JobStatus, records: tuple[JobStatus, JobCompleted]) -> list[Record]:
+        self._flights.pop(status.job_id, None)
+        return list(records)
+
+    def _plan(self, status: JobStatus, flight: _Flight) -> Plan:
+        if flight.plan is None:
+            if status.routed is None:
+                raise EmError(f"job {status.job_id} is in flight without its decision")
+            flight.plan = plan(status.routed)
+        return flight.plan
+
+
+def subject(record: Record) -> tuple[str, str]:
+    """What names an output of `poll`: (job id, state), the state with all that makes it another event when said again."""
+    if isinstance(record, JobStatus):
+        return record.job_id, f"{record.topic}/{record.state}/{record.routed_event_id}/{record.vendor_job_id or ''}"
+    if isinstance(record, JobCompleted):
+        return record.job_id, f"{record.topic}/{record.status}/{record.routed_event_id}"
+    raise TypeError(f"the executor does not write {type(record).__name__}")
+
+
+def _replaces(routed: Event[JobRouted], earlier: JobStatus) -> bool:
+    """Whether a decision takes the place of the run that `earlier` tells of."""
+    if earlier.state in FINAL or routed.event_id == earlier.routed_event_id:
+        return False
+    return routed.record.supersedes == earlier.routed_event_id
+
+
+def _urgency(status: JobStatus) -> tuple[int, datetime, str]:
+    """Jobs that ran before a crash first, then by priority, then by age."""
+    priority = status.routed.job.priority if status.routed else 0
+    return (-10 if status.state == "RUNNING" else -priority, status.queued_at, status.job_id)

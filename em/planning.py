@@ -1,0 +1,59 @@
+"""From a decision to the work that obeys it: pure, so that any executor at any time submits the same."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backends.adapter import Work
+from em.errors import JobInvalidError
+from em.methods import METHODS, Method, Workload
+from schemas.jobs import JobRouted
+from schemas.mitigation import Parameters
+
+TRANSPILER_SEED = 0
+"""The same for all jobs, so that the same circuit is compiled once."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a routed job is run.
+
+    Attributes:
+        seeds: every random draw's seed by its purpose.
+    """
+
+    method: Method
+    workload: Workload
+    parameters: Parameters
+    seeds: Mapping[str, int]
+    work: Work
+
+
+def plan(routed: JobRouted) -> Plan:
+    """The plan of a decision.
+
+    Raises:
+        JobInvalidError: nothing was recommended, or a method that there is not (in this version), or that the job cannot have.
+    """
+    advice = routed.recommendation
+    if advice is None or advice.method not in METHODS:
+        raise JobInvalidError(f"the method {advice and advice.method!r} is unknown here; known are {', '.join(METHODS)}")
+    method = METHODS[advice.method]
+    if method.version != advice.method_version:
+        raise JobInvalidError(
+            f"{method.name} {advice.method_version} was recommended, this executor has {method.version}; submit the job again"
+        )
+    workload = Workload.of(routed.job)
+    seeds = seeds_of(routed.job.seed)
+    runs = method.circuits(workload, advice.parameters, seeds["twirling"])
+    work = Work(routed.job.circuits, runs, seeds["sampling"], seeds["transpiler"])
+    return Plan(method, workload, method.parameters(advice.parameters), seeds, work)
+
+
+def seeds_of(seed: int) -> dict[str, int]:
+    """The seeds that a job's own seed stands for, by purpose, each 63 bits."""
+    return {"sampling": _derived(seed, "sampling"), "transpiler": TRANSPILER_SEED, "twirling": _derived(seed, "twirling")}
+
+
+def _derived(seed: int, purpose: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8]) >> 1
