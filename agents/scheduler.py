@@ -1,7 +1,8 @@
 """Routes jobs: em.recommended in, job.routed out, each decision with its manifest."""
 
-from kms.manifest import routed_manifest
 from scheduler.scheduler import Scheduler
+
+from kms.manifest import routed_manifest
 from schemas.calibration import CalibrationUpdated
 from schemas.jobs import EmRecommended, JobRouted
 from streams.agent import Agent

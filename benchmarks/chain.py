@@ -1,4 +1,7 @@
-"""A chain of two agents for measurements: threat.observed -> threat.scored -> kms.audit. `python -m benchmarks.chain first|second`."""
+"""A chain of two agents for measurements: threat.observed -> threat.scored -> kms.audit.
+
+`python -m benchmarks.chain first|second` runs one. The entity is the key of all three topics, so that its order can be checked.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -25,8 +28,8 @@ def observed(number: int, entities: int = 64) -> ThreatObserved:
 def score(event: ThreatObserved) -> ThreatScored:
     """The first agent."""
     return ThreatScored(
-        event_id=event.event_id,
-        entity=event.entity,
+        event_id=event.entity,
+        entity=event.event_id,
         risk_score=12.5,
         risk_level="LOW",
         confidence=0.9,
@@ -39,7 +42,7 @@ def score(event: ThreatObserved) -> ThreatScored:
 
 def audit(event: ThreatScored) -> KmsAudit:
     """The second agent."""
-    return KmsAudit(kid=event.event_id, actor=event.entity, action="scored", outcome="SUCCESS", algorithm="none", at=event.scored_at)
+    return KmsAudit(kid=event.event_id, actor=event.entity, action="score", outcome="SUCCESS", algorithm="none", at=event.scored_at)
 
 
 CHAIN: Mapping[str, Agent] = {

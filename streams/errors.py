@@ -1,5 +1,7 @@
 """What can go wrong between us and Kafka, in sentences that say what to do."""
 
+from schemas.errors import InputError
+
 
 class StreamsError(Exception):
     """The root of this room's errors."""
@@ -21,8 +23,8 @@ class TopicMismatchError(StreamsError):
     """A topic is missing, or exists with other settings than the table of topics says."""
 
 
-class EventTooLargeError(StreamsError):
-    """An event over the 1 MiB limit, refused before it is sent."""
+class EventTooLargeError(StreamsError, InputError):
+    """An event over its topic's limit, refused before it is sent; whoever makes it from an input cannot make it smaller."""
 
 
 class BrokerError(StreamsError):

@@ -40,14 +40,14 @@ class Fetched:
 
     Attributes:
         messages: aiokafka ConsumerRecords in order; may be empty.
-        position: the next offset that will be fetched.
-        generation: of the consumer group, when they were fetched.
+        start: the offset from which they were fetched.
+        end: the next offset that will be fetched; offsets between that hold no message are control or aborted records.
     """
 
     source: TopicPartition
     messages: Sequence[Any]
-    position: int
-    generation: int
+    start: int
+    end: int
 
 
 class Owners(Protocol):
@@ -80,17 +80,19 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     async def _fetch(self, partitions: set[TopicPartition]) -> list[Fetched]:
         consumer = self._ensure_consumer()
-        generation = self.app.consumer_generation_id
+        before = _positions(consumer)
         records = await self._fetch_records(consumer, partitions, timeout=FETCH_SECONDS, max_records=MAX_FETCH_RECORDS)
-        assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
-        if assignment is None or not self.consumer.flow_active:
-            return []
-        states = {source: assignment.state_value(source) for source in assignment.tps}
-        return [
-            Fetched(source, records.get(source, ()), state._position, generation)
-            for source, state in states.items()
-            if state is not None and state._position is not None
-        ]
+        after = _positions(consumer)
+        return [Fetched(source, records.get(source, ()), start, after.get(source, start)) for source, start in before.items()]
+
+
+def _positions(consumer: Any) -> dict[TopicPartition, int]:
+    """The next offset to be fetched of every assigned partition that has one yet."""
+    subscription = consumer._subscription.subscription
+    if subscription is None or subscription.assignment is None:
+        return {}
+    states = {source: subscription.assignment.state_value(source) for source in subscription.assignment.tps}
+    return {source: state._position for source, state in states.items() if state is not None and state._position is not None}
 
 
 class _Consumer(driver.Consumer):
@@ -120,7 +122,7 @@ class _Consumer(driver.Consumer):
         """Nothing: Faust's check asks for its own commits; `streams.watchdog` asks the broker."""
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        owners, queue = self.app.owners, self.app.batches
+        owners = self.app.owners
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
             if not self.flow_active:
                 await self.can_resume_flow.wait()
@@ -129,12 +131,14 @@ class _Consumer(driver.Consumer):
             if not wanted:
                 await asyncio.sleep(0.02)
                 continue
+            generation = self.app.consumer_generation_id
             try:
-                fetched = await self._thread.fetch(wanted)
+                batches = await self._thread.fetch(wanted)
             except self.consumer_stopped_errors:
                 return
-            for batch in fetched:
-                queue.put_nowait(batch)
+            if self.flow_active and generation == self.app.consumer_generation_id:
+                for fetched in batches:
+                    owners.feed(fetched)
 
 
 class _Transport(driver.Transport):
@@ -142,15 +146,13 @@ class _Transport(driver.Transport):
 
 
 class App(faust.App):
-    """A Faust app with one agent, whose stream carries fetched batches.
+    """A Faust app with one agent.
 
     Attributes:
         owners: who answers for the partitions.
-        batches: the agent's queue.
     """
 
     owners: Owners
-    batches: asyncio.Queue[Fetched]
 
 
 def create(agent: Agent, brokers: str, owners: Owners) -> App:
@@ -162,6 +164,7 @@ def create(agent: Agent, brokers: str, owners: Owners) -> App:
     refuse_unsafe_environment(os.environ)
     app = App(
         agent.name,
+        env={},  # every setting stands here; Faust would take others from the environment
         broker=[f"kafka://{address}" for address in brokers.split(",")],
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=SESSION_SECONDS / 3,
@@ -183,15 +186,10 @@ def create(agent: Agent, brokers: str, owners: Owners) -> App:
     topic = app.topic(*(kind.topic for kind in agent.reads), value_serializer="raw", key_serializer="raw")
 
     @app.agent(topic, name=agent.name, concurrency=1)
-    async def deliver(stream: Any) -> None:
-        queue = app.batches = stream.channel.queue
-        while True:
-            try:
-                fetched = await queue.get()
-            except StopAsyncIteration:  # how Faust's queues say that the app stops
-                return
-            if fetched.generation == app.consumer_generation_id:
-                owners.feed(fetched)
+    async def answer(stream: Any) -> None:
+        """Faust joins the group for what its agents read; the batches go straight to the owners, not through its stream."""
+        async for _ in stream:
+            raise AssertionError("an event came through Faust's own stream")
 
     return app
 

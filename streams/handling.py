@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import monotonic
 from typing import Any, Protocol, cast
 
 from aiokafka.partitioner import murmur2
@@ -26,6 +27,9 @@ from schemas.topics import TOPICS
 from streams.agent import Agent, Handle, HandleBatch, Outputs
 from streams.errors import DeclarationError, EventTooLargeError
 from streams.views import Held
+
+SLICE_SECONDS = 0.1
+"""A run of inputs that takes longer is committed up to there: a slow handler must not hold up rebalances and other partitions."""
 
 _FRAMING_BYTES = 1024  # what key, headers and batch framing add to a value, generously
 
@@ -105,11 +109,13 @@ class Handling:
         self._writable = {*agent.writes, ManifestRequested} if agent.attest else set(agent.writes)
 
     def handle(self, inputs: Sequence[Incoming]) -> Handled:
-        """Answers for as many inputs as it can: all of them, or those before the first that must be tried again."""
+        """Answers for as many inputs as it can: all, or those that `SLICE_SECONDS` allow, or those before one that must be tried again."""
         if self._agent.batch:
             return self._handle_batch(inputs)
-        handled, time = Handled(), timestamp()
+        handled, time, until = Handled(), timestamp(), monotonic() + SLICE_SECONDS
         for message in inputs:
+            if handled.done and monotonic() > until:
+                break
             try:
                 outgoing = self._answer(message, time)
             except InputError as error:

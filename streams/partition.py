@@ -8,14 +8,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from aiokafka import TopicPartition
 
 from streams import metrics
 from streams.agent import Agent
+from streams.faust_app import Fetched
 from streams.handling import Handled, Handling, Incoming
 from streams.restore import restore
 from streams.transaction import TransactionError, Transactions
@@ -50,15 +50,17 @@ class PartitionOwner:
         self._released = False
         self._task: asyncio.Task[None] | None = None
         self._ticks = agent.tick is not None and source.topic == agent.reads[0].topic
-        self._position = self._committed = -1
+        self._next: int | None = None
+        self._committed: int | None = None
         self.busy_since: float | None = None
 
     async def fence(self) -> None:
         """Takes over: an earlier owner's open transaction is ended. Before the position is read."""
         await self._transactions.fence()
 
-    def start(self) -> None:
-        """Restores what is held and begins to answer."""
+    def start(self, committed: int | None) -> None:
+        """Restores what is held and begins to answer, from the committed offset, or from where there is one."""
+        self._next = self._committed = committed
         self._task = asyncio.create_task(self._run(), name=f"{self._agent.name}-{self.source.topic}-{self.source.partition}")
 
     @property
@@ -66,11 +68,19 @@ class PartitionOwner:
         """True when no more should be fetched for now."""
         return len(self._backlog) >= BACKLOG_EVENTS
 
-    def feed(self, messages: Sequence[Any], position: int) -> None:
-        """Takes fetched messages; `position` is the next offset that the consumer will fetch."""
-        self._backlog.extend(messages)
-        self._position = position
-        if messages:
+    def feed(self, fetched: Fetched) -> None:
+        """Takes what was fetched.
+
+        Raises:
+            TransactionError: there is a gap between what was fetched before and this; going on would lose events.
+        """
+        if self._next is None:
+            self._next = fetched.start
+        if fetched.start > self._next:
+            raise TransactionError(f"{self.source}: fetched from {fetched.start}, but {self._next} comes next")
+        self._backlog.extend(message for message in fetched.messages if message.offset >= self._next)
+        self._next = max(self._next, fetched.end)
+        if self._backlog:
             self._wake.set()
 
     async def release(self, timeout: float) -> None:
@@ -169,8 +179,8 @@ class PartitionOwner:
 
     async def _commit_idle(self) -> None:
         """Moves the committed offset past the control records behind the last input."""
-        if self._position > self._committed and not self._backlog:
-            position = self._position
+        if self._next is not None and self._next != self._committed and not self._backlog:
+            position = self._next
             await self._transactions.commit([], {self.source: position})
             self._committed = position
 

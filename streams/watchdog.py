@@ -7,7 +7,7 @@ everybody. Nothing in the protocol notices; lag without progress does.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -21,6 +21,22 @@ logger = logging.getLogger(__name__)
 
 STALL_SECONDS = 12.0
 ASK_SECONDS = 3.0
+
+
+async def committed_offsets(brokers: str, group: str, sources: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """The group's committed offset of each partition that has one."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+        return await _committed(admin, group, sources)
+    finally:
+        await admin.close()
+
+
+async def _committed(admin: AIOKafkaAdminClient, group: str, sources: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    async with asyncio.timeout(15):
+        offsets = await admin.list_consumer_group_offsets(group, partitions=list(sources))
+    return {source: found.offset for source, found in offsets.items() if found.offset >= 0}
 
 
 class StalledError(StreamsError):
@@ -74,13 +90,10 @@ class Watchdog:
             await admin.close()
 
     async def _look(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
-        committed = await admin.list_consumer_group_offsets(self._group, partitions=self._sources)
+        committed = await _committed(admin, self._group, self._sources)
         ends = await consumer.end_offsets(self._sources)
         begins = await consumer.beginning_offsets(self._sources)
-        at = {
-            source: max(committed[source].offset, begins[source]) if source in committed else begins[source]
-            for source in self._sources
-        }
+        at = {source: max(committed.get(source, 0), begins[source]) for source in self._sources}
         lag = {source: max(0, ends[source] - at[source]) for source in self._sources}
         held, busy = self._mine()
         for source in self._sources:

@@ -8,9 +8,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 from aiokafka import TopicPartition
@@ -28,7 +29,7 @@ from streams.restore import Follower
 from streams.settings import Settings
 from streams.transaction import TransactionError
 from streams.views import LatestByKey
-from streams.watchdog import StalledError, Watchdog
+from streams.watchdog import StalledError, Watchdog, committed_offsets
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ READY_SECONDS = 60.0
 
 STOP_SECONDS = 8.0
 """How long a graceful stop may take; a broker that is gone must not hold up the end."""
+
+QUIET_SECONDS = 30.0
 
 
 def run(agent: Agent, settings: Settings) -> int:
@@ -137,13 +140,12 @@ class _Worker:
         if not self._end.done():
             self._end.set_result(code)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> NoReturn:
         """The process must end, and at once: an outcome is unknown or nothing moves."""
-        if self._end.done():
-            return
-        logger.error("%s leaves: %s", self._agent.name, error, exc_info=None if isinstance(error, StreamsError) else error)
+        again = isinstance(error, TransactionError | StalledError | BrokerUnavailableError | KafkaError)
+        logger.error("%s leaves: %s: %s", self._agent.name, type(error).__name__, error, exc_info=None if again else error)
         logging.shutdown()
-        os._exit(START_AGAIN if isinstance(error, TransactionError | StalledError | BrokerUnavailableError) else 1)
+        os._exit(START_AGAIN if again else 1)
 
     async def assigned(self, sources: Iterable[TopicPartition]) -> None:
         """Fences the earlier owners of all partitions, side by side; see `streams.faust_app.Owners`."""
@@ -152,10 +154,11 @@ class _Worker:
         owners = [PartitionOwner(self._agent, handling, self._brokers, source, self.failed) for source in sorted(sources)]
         try:
             await asyncio.gather(*(owner.fence() for owner in owners))
-        except TransactionError as error:
+            committed = await committed_offsets(self._brokers, self._agent.name, [owner.source for owner in owners])
+        except (StreamsError, KafkaError) as error:
             self.failed(error)
         for owner in owners:
-            owner.start()
+            owner.start(committed.get(owner.source))
         self._owners = {owner.source: owner for owner in owners}
         metrics.REBALANCES.labels(self._agent.name).inc()
         metrics.ASSIGNED.labels(self._agent.name).set(len(owners))
@@ -178,7 +181,10 @@ class _Worker:
         """See `streams.faust_app.Owners`."""
         owner = self._owners.get(fetched.source)
         if owner is not None:
-            owner.feed(fetched.messages, fetched.position)
+            try:
+                owner.feed(fetched)
+            except TransactionError as error:
+                self.failed(error)
 
     def full(self) -> set[TopicPartition]:
         """See `streams.faust_app.Owners`."""
@@ -189,6 +195,9 @@ class _Worker:
 
     async def _stop(self, app: faust_app.App) -> None:
         started = time.monotonic()
+        last_resort = threading.Timer(STOP_SECONDS + 2, os._exit, [START_AGAIN])  # Faust's threads wait for a broker that is gone
+        last_resort.daemon = True
+        last_resort.start()
         for task in self._tasks:
             task.cancel()
         try:
@@ -239,5 +248,21 @@ async def _topics(brokers: str, wanted: set[str]) -> dict[str, int]:
 
 def _configure_logging() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("aiokafka", "faust", "mode", "kafka"):
+    for noisy in ("aiokafka", "faust", "mode", "streams.faust_app"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_not_again)
+
+
+_said: dict[tuple[str, str], float] = {}
+
+
+def _not_again(record: logging.LogRecord) -> bool:
+    """Lets a client's complaint through once in `QUIET_SECONDS`: aiokafka repeats it ten times a second while a broker is away."""
+    if record.levelno < logging.ERROR or not record.name.startswith(("aiokafka", "faust", "mode")):
+        return True
+    kind, time_now = (record.name, str(record.msg)), time.monotonic()
+    if time_now - _said.get(kind, -QUIET_SECONDS) < QUIET_SECONDS:
+        return False
+    _said[kind] = time_now
+    return True

@@ -1,0 +1,51 @@
+"""Agents for tests, run as processes: `python -m tests.streams.sample_agents NAME GROUP`."""
+
+import os
+import sys
+import time
+from collections import Counter
+
+from schemas.errors import InputError
+from schemas.jobs import JobCancel
+from schemas.manifests import KmsAudit
+from schemas.record import Record
+from streams import worker
+from streams.agent import Agent
+from streams.settings import Settings
+
+_calls: Counter[str] = Counter()
+
+
+def copy(cancel: JobCancel) -> KmsAudit:
+    return KmsAudit(kid=cancel.job_id, actor=cancel.cancelled_by, action="copy", outcome="SUCCESS", algorithm="none")
+
+
+def slow(cancel: JobCancel) -> KmsAudit:
+    time.sleep(0.01)
+    return copy(cancel)
+
+
+def moody(cancel: JobCancel) -> Record:
+    """Fails twice for `twice…`, always for `never…`, and refuses `refuse…` as the input's fault."""
+    _calls[cancel.job_id] += 1
+    if cancel.job_id.startswith("twice") and _calls[cancel.job_id] <= 2:
+        raise ConnectionError("try me again")
+    if cancel.job_id.startswith("never"):
+        raise ConnectionError("I never work")
+    if cancel.job_id.startswith("refuse"):
+        raise InputError("this input can never be handled")
+    return copy(cancel)
+
+
+HANDLERS = {"copy": copy, "slow": slow, "moody": moody}
+
+
+def main() -> int:
+    name, group = sys.argv[1:]
+    worker.READY_SECONDS = float(os.environ.get("TEST_READY_SECONDS", worker.READY_SECONDS))
+    agent = Agent(group, reads=[JobCancel], writes=[KmsAudit], handle=HANDLERS[name])
+    return worker.run(agent, Settings.load())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
