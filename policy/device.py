@@ -24,6 +24,7 @@ class Region:
         two_qubit_error: mean average-gate infidelity of the best two-qubit gate of each coupling inside.
         one_qubit_error: the same of one-qubit gates.
         readout_error: mean over qubits of (P(1|0) + P(0|1)) / 2.
+        readout_asymmetry: root mean square over qubits of P(0|1) - P(1|0).
         two_qubit_seconds, one_qubit_seconds, readout_seconds: mean durations.
         couplings: how many pairs inside are coupled.
         degree: couplings of the best-connected qubit inside.
@@ -34,6 +35,7 @@ class Region:
     two_qubit_error: float
     one_qubit_error: float
     readout_error: float
+    readout_asymmetry: float
     two_qubit_seconds: float
     one_qubit_seconds: float
     readout_seconds: float
@@ -134,6 +136,7 @@ class Device:
             two_qubit_error=_mean(error for error, _ in pairs),
             one_qubit_error=_mean(error for error, _ in ones),
             readout_error=_mean(_readout_error(record) for record in records),
+            readout_asymmetry=_mean((record.prob_meas0_prep1 - record.prob_meas1_prep0) ** 2 for record in records) ** 0.5,
             two_qubit_seconds=_mean(seconds for _, seconds in pairs),
             one_qubit_seconds=_mean(seconds for _, seconds in ones),
             readout_seconds=_mean(record.readout_seconds for record in records),

@@ -17,11 +17,11 @@ from schemas.mitigation import MethodScore, Recommendation, Unfit
 
 MODEL_VERSION = "closed-form-1"
 
-CONFIDENCE = 0.8
+CONFIDENCE = 0.9
 """Share of runs whose fidelity lies inside the interval; tests/policy measures it on simulated devices."""
 
-_BIAS_RANGE = 2.5  # times the predicted bias: a circuit's true values and its best qubits are not known beforehand
-_DEVIATIONS = 1.6
+_BIAS_RANGE = 2.0  # times the predicted bias: a stabiliser has twice the signal that is assumed
+_DEVIATIONS = 1.5
 
 
 class Recommender:
