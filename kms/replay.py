@@ -202,7 +202,6 @@ class LogReplay:
                 except VerificationError as error:
                     self._fail(type(error)(f"{self.log_id}, leaf {index}: {error}"))
         elif batch.root != head.root_hash:
-            self._frontier = None
             what = f"leaves {batch.first}..{batch.size - 1} lead to the root {batch.root.hex()} at size {batch.size}"
             self._fail(WrongRoot(f"{self.log_id}: {what}, the checkpoint says {head.root_hash.hex()}"))
 

@@ -164,6 +164,10 @@ def test_a_path_too_long_or_too_short_is_refused():
     for wrong in (proof[:-32], proof + bytes(32), proof[:-1], b""):
         with pytest.raises(MalformedProof):
             root_of_inclusion(leaves[3], 3, 9, wrong)
+    proof = b"".join(consistency(5, leaves))
+    for wrong in (proof[:-32], proof + bytes(32), proof[:-1], b""):
+        with pytest.raises(MalformedProof):
+            verify_consistency(5, tree_hash(leaves[:5]), 9, tree_hash(leaves), wrong)
     with pytest.raises(WrongInclusion, match="no leaf 9"):
         root_of_inclusion(leaves[3], 9, 9, proof)
 

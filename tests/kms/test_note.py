@@ -93,6 +93,14 @@ def test_another_key_of_the_suite_is_not_trusted():
         verify_note(read_note(mixed), trusting(KEYS))
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_signature_line_under_another_name_is_a_strangers(place):
+    renamed = lines(NOTE)
+    renamed[place] = renamed[place].replace("test.example/3", "test.example/4")
+    with pytest.raises(MissingSuite, match=SUITES[place]):
+        verify_note(read_note(with_lines(*renamed)), trusting(KEYS))
+
+
 def test_signatures_of_unknown_keys_are_ignored():
     verify_note(read_note(sign_note(CHECKPOINT, [*software_keys(), *KEYS])), trusting(KEYS))
 

@@ -275,6 +275,21 @@ def test_one_bad_leaf_is_reported_once_and_the_log_behind_it_is_verified():
         assert f"{at}" in str(report.errors[0])
 
 
+def test_one_dropped_leaf_is_reported_once_and_the_rest_verified():
+    for at in range(COUNT):
+        report = verify(leaves=without(LEAVES, at), collect=True)
+        assert len(report.errors) == 1, (at, report.errors)
+        assert f"leaves {at}..{at} are missing" in str(report.errors[0]) or (at, type(report.errors[0])) == (COUNT - 1, Truncated)
+
+
+def test_an_edited_leaf_behind_a_dropped_one_is_still_found():
+    for at in set(range(COUNT - 1)) - {10, 11}:
+        rest = without(LEAVES, at)
+        edited_too = changed(rest, 10, payload=rest[10].payload.replace(b'"aer"', b'"fez"', 1))
+        found = verify(leaves=edited_too, collect=True).errors
+        assert {type(error) for error in found} == {IndexGap, WrongInclusion}, (at, found)
+
+
 def test_an_older_signature_is_checked_when_asked_for():
     forged = HEADS[2].note.replace("— test.example/0 ", "— test.example/9 ")
     heads = changed(HEADS, 2, note=forged)
@@ -337,8 +352,13 @@ def test_two_leaves_about_one_event_are_found():
     leaves = [record for record in log.records if isinstance(record, ManifestSigned)]
     heads = [record for record in log.records if isinstance(record, LogCheckpoint)]
     verify(leaves, heads)
-    with pytest.raises(MissingEvent):
-        verify(leaves, heads, events=[routed(1), routed(2)])
+    events = [routed(1), routed(2)]
+    with pytest.raises(MissingEvent, match="leaf 2 of"):
+        verify(leaves, heads, events)
+    verifier = LogVerifier(TRUST, audited=("job.routed",))
+    with pytest.raises(MissingEvent, match=r"leaf 2 of .* again: leaf 0 of"):
+        for leaf in leaves:
+            verifier.manifest(leaf)
 
 
 @given(integers(0, COUNT - 1), data())
