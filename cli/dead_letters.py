@@ -15,7 +15,9 @@ from schemas.dead_letter import DeadLetter
 from streams import dead_letters as room
 from streams.messages import Received
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what agents could not handle, and send it again just as it was.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="See what agents could not handle, and send it again just as it was."
+)
 
 Agent = Annotated[str | None, typer.Option(help="Only of this agent.", show_default=False)]
 FromTopic = Annotated[str | None, typer.Option("--topic", help="Only from this topic.", show_default=False)]

@@ -14,6 +14,7 @@ from streams.errors import BrokerUnavailableError, TopicMismatchError
 ANSWER_SECONDS = 10.0
 """How long a broker may be silent before it counts as down; aiokafka alone would wait 40 s, or for ever."""
 
+_CLOSE_SECONDS = 2.0
 _LARGEST_REQUEST = MAX_DERIVED_BYTES + 64 * 1024
 
 
@@ -63,9 +64,20 @@ async def connect(client: C, brokers: str) -> C:
 
 
 async def close(client: Connection) -> None:
-    """Stops the client."""
-    await asyncio.sleep(0)  # aiokafka's consumer raises CancelledError when its tasks have not had their first turn
-    await client.stop()
+    """Stops the client, whether or not its broker is still there; what a producer could not deliver by then is given up."""
+    await asyncio.sleep(0)  # tasks that have not had their first turn would raise CancelledError in stop()
+    stopping = asyncio.create_task(client.stop())
+    await asyncio.wait([stopping], timeout=_CLOSE_SECONDS)
+    if stopping.done() and not stopping.cancelled():
+        return stopping.result()
+    # Without a broker, aiokafka's stop() waits for deliveries for ever, or is ended by the cancellation of its own tasks.
+    stopping.cancel()
+    if isinstance(client, AIOKafkaProducer):
+        await client._sender.close()
+        await client.client.close()
+    elif isinstance(client, AIOKafkaConsumer):
+        await client._client.close()
+    return None
 
 
 @asynccontextmanager
