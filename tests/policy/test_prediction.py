@@ -1,19 +1,16 @@
 """Predicted against achieved errors, on simulated devices under real calibrations: what the closed form is worth."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
-from qiskit_ibm_runtime import fake_provider
 from scipy.stats import spearmanr
 
 from backends.adapter import Work
-from backends.calibration import from_properties
 from backends.device import Device
+from backends.registry import load
 from backends.simulation import Simulator
-from backends.terms import terms_of
 from em.circuits import parse
 from em.methods import METHODS, Workload
 from em.observables import bound
@@ -23,14 +20,8 @@ from streams.jobfile import load_job
 _JOBS = [
     load_job(Path(__file__).parents[2] / "examples" / "jobs" / f"{name}.json") for name in ("ghz5", "h2", "ising5", "cluster4-pqc")
 ]
-_DEVICES = ("manila", "jakarta")
+_DEVICES = ("fake_manila", "fake_jakarta")
 _SEEDS = range(2)
-
-
-def _calibration(name):
-    folder = Path(fake_provider.__file__).parent / "backends" / name
-    properties, configuration = (json.loads((folder / f"{kind}_{name}.json").read_text()) for kind in ("props", "conf"))
-    return from_properties(f"fake_{name}", "ibm_fake", properties, configuration, terms_of(f"fake_{name}"))
 
 
 def _ideal(job):
@@ -55,9 +46,9 @@ def _achieved(simulator, job, method):
 def instances():
     """Per device and job: the recommendation, and method -> errors achieved."""
     found = []
-    for name in _DEVICES:
-        calibration = _calibration(name)
-        recommender, simulator = Recommender({calibration.backend: calibration}), Simulator(Device(calibration))
+    for name, backend in load(_DEVICES).items():
+        calibration = backend.calibration()
+        recommender, simulator = Recommender({name: calibration}), Simulator(Device(calibration))
         for job in _JOBS:
             advice = recommender.recommend(job.model_copy(update={"method": "auto", "sla": type(job.sla)()})).candidates[0]
             found.append((advice, {method: _achieved(simulator, job, method) for method in METHODS}))

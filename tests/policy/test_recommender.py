@@ -150,6 +150,12 @@ def test_the_identitys_share_feels_no_noise(make_job, make_device):
     assert quarter == pytest.approx(whole / 4, rel=0.01)
 
 
+def test_an_observable_of_nothing_but_the_identity_is_known_without_noise(make_job, make_device):
+    known = Observable(name="known", terms=(PauliTerm(pauli="III", coefficient=2.0),))
+    candidate = advise(make_job(observables=(known,)), make_device()).candidates[0]
+    assert (candidate.method, candidate.expected_error) == ("raw", 0.0)
+
+
 def test_a_job_for_counts_gets_raw_and_its_circuits(make_job, make_device):
     candidate = advise(make_job(observables=()), make_device()).candidates[0]
     assert (candidate.method, candidate.circuit_count, candidate.total_shots) == ("raw", 1, 4096)
