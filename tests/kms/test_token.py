@@ -226,6 +226,25 @@ def test_processes_that_make_keys_at_once_wait_for_each_other(provisioned):
     assert [(child.communicate(timeout=120)[1], child.returncode) for child in running] == [("", 0)] * 3
 
 
+SESSIONS_IN_PROCESS = """
+import pathlib, sys
+from concurrent.futures import ThreadPoolExecutor
+from kms.keys import KeySpec
+from kms.token import open_token
+module, folder = map(pathlib.Path, sys.argv[1:])
+tokens = [open_token(module, "tests", (folder / "pin").read_text(), folder) for _ in range(8)]
+key = tokens[0].generate(KeySpec("threads", "ECDSA-P384", 1))
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda number: tokens[number % 8].sign(key, b"data"), range(400)))
+"""
+
+
+def test_eight_threads_with_a_session_each_do_not_crash_the_module(provisioned):
+    command = [sys.executable, "-c", SESSIONS_IN_PROCESS, str(provisioned.module), str(provisioned.folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_vendors_module_is_initialised_by_its_vendor(tmp_path):
     module = tmp_path / "libvendor.so"
     module.touch()

@@ -98,7 +98,7 @@ def test_logs_of_real_tokens_verify(keys, ring):
 
 
 @given(lists(integers(1, 9), min_size=1, max_size=5), lists(integers(1, 9), max_size=3), randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_interleaving_of_logs_topics_and_events_verifies(first, second, chance):
     verifier = LogVerifier(TRUST, audited=("job.routed",))
     queues, count = [], sum(first) + sum(second)
@@ -417,7 +417,7 @@ def tampered(value, chance):
 def test_no_single_tamper_is_accepted():
     """Any one change to any one field of any one record, seeded; older signatures included."""
     chance, tried = random.Random(20260102), 0
-    while tried < 1500:
+    while tried < 500:
         records = list(LEAVES) if chance.random() < 0.6 else list(HEADS)
         at = chance.randrange(len(records))
         name = chance.choice(FIELDS[type(records[at])])
