@@ -86,7 +86,6 @@ class PartitionOwner:
     async def release(self, timeout: float) -> None:
         """Finishes the transaction under way and gives the partition up; what waits is left to the next owner."""
         self._released = True
-        self._backlog.clear()
         self._wake.set()
         if self._task is not None:
             done, _ = await asyncio.wait([self._task], timeout=timeout)
@@ -105,13 +104,13 @@ class PartitionOwner:
                 if self._backlog:
                     await self._step([self._backlog.popleft() for _ in range(min(len(self._backlog), BATCH_EVENTS))])
                 now = time.monotonic()
-                if self._ticks and now >= next_tick:
+                if self._ticks and now >= next_tick and not self._released:
                     next_tick = now + self._agent.every
                     await self._tick()
-                if not self._backlog and now >= next_idle:
+                if now >= next_idle and not self._backlog and not self._released:
                     next_idle = now + IDLE_COMMIT_SECONDS
                     await self._commit_idle()
-                if not self._backlog:
+                if not self._backlog and not self._released:
                     await self._sleep(min(next_idle, next_tick) if self._ticks else next_idle)
         except Exception as error:
             self._failed(error)
@@ -178,8 +177,8 @@ class PartitionOwner:
         metrics.observe(name, handled.outgoing)
 
     async def _commit_idle(self) -> None:
-        """Moves the committed offset past the control records behind the last input."""
-        if self._next is not None and self._next != self._committed and not self._backlog:
+        """Moves the committed offset past the control records behind the last input; all inputs have been answered for."""
+        if self._next is not None and self._next != self._committed:
             position = self._next
             await self._transactions.commit([], {self.source: position})
             self._committed = position

@@ -148,19 +148,19 @@ async def test_failures_are_retried_in_order_and_given_up_after_the_last_attempt
     }
 
 
-async def test_a_worker_that_joins_and_one_that_is_killed_double_and_lose_nothing(broker):
+async def test_a_worker_that_joins_and_one_that_is_killed_double_and_lose_nothing(fresh_broker):
     """Pitfalls 1, 5, 7 and 11: slow events, rebalances and kill -9 half-way."""
     mark = uuid.uuid4().hex
     names = [f"{mark}-{number}" for number in range(2000)]
-    with sample("slow", broker.bootstrap) as first:
+    with sample("slow", fresh_broker.bootstrap) as first:
         until_ready(first)
-        await send(broker.bootstrap, [event(name, mark) for name in names])
+        await send(fresh_broker.bootstrap, [event(name, mark) for name in names])
         await asyncio.sleep(1)
-        with sample("slow", broker.bootstrap, group=first.group) as second:
+        with sample("slow", fresh_broker.bootstrap, group=first.group) as second:
             until_ready(second)
             await asyncio.sleep(2)
             first.kill()
-            found = await collect(broker.bootstrap, KmsAudit, by(mark), len(names), timeout=60)
+            found = await collect(fresh_broker.bootstrap, KmsAudit, by(mark), len(names), timeout=60)
     assert Counter(record.kid for record in found) == Counter(names)
 
 
