@@ -27,7 +27,7 @@ fi
 cargo=$(newest_cargo) || missing "no cargo of $oldest or newer was found (Debian: apt-get install cargo-web)"
 command -v cc >/dev/null || missing "no C compiler (Debian: apt-get install build-essential)"
 command -v perl >/dev/null || missing "no perl, which configures OpenSSL (Debian: apt-get install perl)"
-[ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p | grep -q libclang || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 \
+[ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q libclang || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 \
     || missing "no libclang (Debian: apt-get install libclang-dev)"
 
 mkdir -p "$build"
