@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from cli.options import AsJson, Home, Since, settings
 from cli.show import coloured, job_table
+from cli.watching import see_through
 from streams.client import Client
 from streams.jobfile import load_job
-from streams.progress import Job, JobFailedError, JobTimeoutError
+from streams.progress import Job, JobFailedError
 
 JobId = Annotated[str, typer.Argument(help="The id that `submit` printed.", show_default=False)]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
@@ -39,7 +39,12 @@ def submit(
             ids = [await client.submit(request) for request in requests]
             for job_id in ids:
                 typer.echo(job_id)
-            return not watch or await _watch(client, ids, timeout)
+            if not watch:
+                return True
+            jobs = await see_through(client, ids, timeout, console := Console())
+            for job in jobs:
+                _print(console, job)
+            return all(job.state == "DONE" for job in jobs)
 
     if not asyncio.run(run()):
         raise typer.Exit(1)
@@ -102,29 +107,6 @@ async def _over(client: Client, job_id: str, timeout: float) -> Job:
     except JobFailedError as error:
         return error.job
     return await client.status(job_id)
-
-
-async def _watch(client: Client, ids: list[str], timeout: float) -> bool:
-    """Shows the jobs until all are over, then what came out; whether all are DONE."""
-    jobs = {job_id: Job(job_id) for job_id in ids}
-    console = Console()
-    with Live(job_table(jobs.values()), console=console, refresh_per_second=10) as live:
-
-        async def follow(job_id: str) -> None:
-            async for job in client.watch(job_id):
-                jobs[job_id] = job
-                live.update(job_table(jobs.values()))
-
-        try:
-            async with asyncio.timeout(timeout), asyncio.TaskGroup() as tasks:
-                for job_id in ids:
-                    tasks.create_task(follow(job_id))
-        except TimeoutError:
-            waiting = sum(not job.over for job in jobs.values())
-            raise JobTimeoutError(f"{waiting} of {len(jobs)} jobs were not over after {timeout:g} s; they go on") from None
-    for job in jobs.values():
-        _print(console, job)
-    return all(job.state == "DONE" for job in jobs.values())
 
 
 def _print(console: Console, job: Job) -> None:

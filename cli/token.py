@@ -1,23 +1,14 @@
 """The key store that a local platform signs with: token, PIN file, keys and trust root in the platform's folder."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from kms.algorithms import LOG_SUITES
-from kms.errors import ModuleMissing
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE
-from kms.modules import soft_token
+from kms.modules import installed_module, soft_token
 from kms.provision import init_token
 from kms.token import open_token
 from streams.settings import Settings
-
-_ROOT = Path(__file__).resolve().parents[1]
-_MODULES = (
-    _ROOT / "build" / "token" / "libkryoptic_token.so",  # post-quantum keys inside the token
-    Path("/usr/lib/softhsm/libsofthsm2.so"),  # post-quantum keys sealed by a key of the token
-    Path("/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"),
-)
 
 
 def prepare(settings: Settings) -> Mapping[str, str]:
@@ -29,27 +20,21 @@ def prepare(settings: Settings) -> Mapping[str, str]:
         KmsError: no module, a wrong PIN, or a token that refuses, in a sentence.
         SettingsError: a vendor's token and no PIN.
     """
-    module = settings.pkcs11_module or _found()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    environment = {"QUANTUMAI_PKCS11_MODULE": str(module.resolve()), "QUANTUMAI_HOME": str(settings.home.resolve())}
-    pin = settings.pin() if settings.token_pin or settings.token_pin_file or soft_token(module) is None else None
-    folder = None
-    if soft_token(module) is not None:
-        folder = settings.home / "token"
+    home = settings.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    folder = home / "token"
+    module = (settings.pkcs11_module or installed_module(folder)).resolve()
+    environment = {"QUANTUMAI_HOME": str(home), "QUANTUMAI_PKCS11_MODULE": str(module)}
+    ours = soft_token(module) is not None
+    pin = settings.pin() if settings.token_pin or settings.token_pin_file or not ours else None
+    if ours:
         made = init_token(module, settings.token_label, folder, pin)
         environment |= made.environment
         if pin is None:
             environment["QUANTUMAI_TOKEN_PIN_FILE"] = str(made.pin_file.resolve())
             pin = made.pin_file.read_text().strip()
-    token = open_token(module, settings.token_label, pin or "", folder)
-    ring = KeyRing.open(settings.home / "keys.db", token)
+    token = open_token(module, settings.token_label, pin or "", folder if ours else None)
+    ring = KeyRing.open(home / "keys.db", token)
     ring.ensure(LOG_USE, LOG_SUITES)
-    ring.public().save(settings.home / "trust.json")
+    ring.public().save(home / "trust.json")
     return environment
-
-
-def _found() -> Path:
-    module = next((module for module in _MODULES if module.is_file()), None)
-    if module is None:
-        raise ModuleMissing("no PKCS#11 module is installed: run `make setup`, or point QUANTUMAI_PKCS11_MODULE at yours")
-    return module
