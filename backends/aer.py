@@ -2,8 +2,8 @@
 
 import json
 from datetime import datetime
-from importlib.resources import files
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 from backends.calibration import content_hash
@@ -22,7 +22,7 @@ def snapshot(name: str) -> CalibrationUpdated:
     Raises:
         BackendError: no such device there.
     """
-    devices: dict[str, Any] = json.loads(files("backends").joinpath("data", "aer.json").read_text())
+    devices: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "aer.json").read_text())
     if name not in devices:
         raise BackendError(f"backends/data/aer.json has no device {name!r}; it has {sorted(devices)}")
     device = devices[name]

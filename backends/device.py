@@ -136,7 +136,7 @@ class Device:
             )
         try:
             physical: QuantumCircuit = transpile(program.body, target=self.target, optimization_level=level, seed_transpiler=seed)
-        except TranspilerError as error:
+        except (TranspilerError, TypeError) as error:  # level 0 trips over couplings that are missing
             raise WorkRefusedError(f"the circuit does not fit {self.calibration.backend}: {error}") from error
         if physical.layout is None:
             raise BackendError(f"the transpiler gave no layout for {self.calibration.backend}")

@@ -1,8 +1,8 @@
 """A snapshot as noise: what every simulation here runs under, and what an auditor rebuilds from the calibration topic.
 
-Per gate: thermal relaxation of each of its qubits for the gate's duration (no excited population), then as much
-depolarising noise as makes the average gate infidelity equal to the reported error (as in Qiskit Aer's device model);
-where relaxation alone exceeds it, relaxation alone. rz is a change of frame: no noise. Idle qubits do not decay.
+Per gate: depolarising noise, then thermal relaxation of each of its qubits for the gate's duration (no excited population);
+as much of the first as makes the average gate infidelity equal to the reported error, none where relaxation alone exceeds
+it (as in Qiskit Aer's device model). rz is a change of frame: no noise. Idle qubits do not decay.
 Readout: a confusion matrix per qubit, independent.
 """
 
@@ -29,7 +29,7 @@ def channel(gate: GateCalibration, qubits: Sequence[QubitCalibration]) -> SuperO
     fidelity = (dimension * process_fidelity + 1) / (dimension + 1)
     strength = dimension * (fidelity - (1 - gate.error)) / (dimension * fidelity - 1)
     strength = min(max(strength, 0.0), dimension**2 / (dimension**2 - 1))
-    noise = relaxation.compose(_depolarising(dimension, strength))
+    noise = _depolarising(dimension, strength).compose(relaxation)
     return None if np.allclose(noise.data, np.eye(dimension**2), atol=1e-15) else noise
 
 

@@ -23,6 +23,7 @@ MAX_GATES = 20_000
 """Counted after gate definitions are expanded; at today's error rates nothing of this depth carries a signal."""
 
 _MAX_BITS = 4 * MAX_QUBITS
+_MAX_NESTING = 50  # the parser recurses through a dozen functions per bracket, and slows down with each
 _MAX_CONTROLS = 3
 _CONTROL_GROWTH = 40  # gates that one more control on a one-qubit gate costs, roughly, after synthesis
 
@@ -72,6 +73,8 @@ def load(source: str) -> QuantumCircuit:
         raise QasmError(f"the OpenQASM source is {size} bytes, at most {MAX_SOURCE_BYTES} are taken; split the circuit")
     if re.search(r"\$\d", re.sub(r"//.*|/\*(?s:.*?)\*/", "", source)):
         raise QasmError("the OpenQASM source names physical qubits such as $0; declare registers, the backend chooses the qubits")
+    if _depth(source) > _MAX_NESTING:
+        raise QasmError(f"the OpenQASM source nests brackets more than {_MAX_NESTING} deep; write it flatter")
     if not source.strip():
         raise QasmError("the OpenQASM source is empty")
     try:
@@ -146,6 +149,11 @@ def _refuse_what_cannot_run(program: ast.Program) -> None:
             raise QasmError(f"line {line}: the circuit is too wide; at most {MAX_QUBITS} qubits and {_MAX_BITS} bits can be run")
         if gates > MAX_GATES or max(weights.values(), default=0) > MAX_GATES:
             raise QasmError(f"line {line}: the circuit has more than {MAX_GATES} gates once gate definitions are expanded")
+
+
+def _depth(source: str) -> int:
+    steps = ((character in "([{") - (character in ")]}") for character in source)
+    return max(itertools.accumulate(steps), default=0)
 
 
 def _register_size(size: ast.Expression | None, constants: Mapping[str, int], line: int) -> int:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from backends.errors import BackendError
@@ -53,7 +53,7 @@ def cost(price: Price, shots: int, execution_seconds: float) -> float:
 
 @cache
 def _data() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(files("backends").joinpath("data", "terms.json").read_text())
+    data: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "terms.json").read_text())
     return data
 
 
