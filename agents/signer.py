@@ -1,16 +1,29 @@
 """Signs manifests in batches: manifest.requested in, manifest.signed and log.checkpoint out; one log per partition."""
 
+from collections.abc import Callable
+from functools import cache
+
+from kms.algorithms import LOG_SUITES
+from kms.keyring import KeyRing
+from kms.keys import LOG_USE, Key
 from kms.signing import LogSigner
+from kms.token import open_token
 from schemas.manifests import LogCheckpoint, ManifestRequested, ManifestSigned
 from streams.agent import Agent
+from streams.errors import SettingsError
 from streams.settings import Settings
 from streams.views import LastHeld
 
 
 def build(settings: Settings) -> Agent:
-    """The signer agent. The partition's transactional producer is the log's only writer, so no log can fork."""
+    """The signer agent. The partition's transactional producer is the log's only writer, so no log can fork.
+
+    Raises:
+        SettingsError: no PKCS#11 module or no PIN is set.
+    """
     checkpoints = LastHeld(LogCheckpoint)
-    signer = LogSigner(settings, checkpoints.last)
+    keys = _keys(settings)
+    signer = LogSigner(keys, settings.origin, checkpoints.last)
     return Agent(
         "signer",
         reads=[ManifestRequested],
@@ -23,4 +36,18 @@ def build(settings: Settings) -> Agent:
         tick=signer.heartbeat,
         every=5.0,
         tick_subject=lambda checkpoint: (checkpoint.log_id, checkpoint.signed_at.isoformat()),
+        start=keys,
     )
+
+
+def _keys(settings: Settings) -> Callable[[], list[Key]]:
+    """Opens the token and the key ring when first called: a PKCS#11 module must not be loaded before a fork."""
+
+    @cache
+    def keys() -> list[Key]:
+        if settings.pkcs11_module is None:
+            raise SettingsError("no PKCS#11 module is set: `quantumai up` sets it, a container needs QUANTUMAI_PKCS11_MODULE")
+        token = open_token(settings.pkcs11_module, settings.token_label, settings.pin())
+        return KeyRing.open(settings.home / "keys.db", token).ensure(LOG_USE, LOG_SUITES)
+
+    return keys

@@ -56,7 +56,7 @@ class Agent:
     same_partition: Sequence[type[Record]] = ()
     views: Sequence[View[Any]] = ()
     attest: Mapping[type[Record], Attest] = field(default_factory=dict)
-    start: Callable[[], None] | None = None
+    start: Callable[[], object] | None = None
     stop: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ Of a held view's topic the agent itself is the only writer (`same_partition`), s
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from schemas.record import Record
@@ -67,19 +67,45 @@ class Held(View[R], ABC):
 
 
 class HeldByKey(Held[R]):
-    """The latest record of each key, by partition; for a topic that this agent alone writes (`same_partition`)."""
+    """The latest record of each key, by partition; for a topic that this agent alone writes (`same_partition`).
+
+    Args:
+        kind: the record type.
+        live: which records still need looking after; the others are only found by their key.
+    """
+
+    def __init__(self, kind: type[R], live: Callable[[R], bool] = lambda record: True) -> None:
+        super().__init__(kind)
+        self._live = live
+        self._settled: dict[int, dict[str, R]] = {}
+
+    def assign(self, partition: int) -> None:
+        """Forgets the partition, before it is restored."""
+        super().assign(partition)
+        self._settled[partition] = {}
+
+    def revoke(self, partition: int) -> None:
+        """Another worker holds the partition now."""
+        super().revoke(partition)
+        self._settled.pop(partition, None)
 
     def apply(self, partition: int, record: R) -> None:
         """Takes a newer record of its key."""
-        self._held[partition][record.key.decode()] = record
+        key = record.key.decode()
+        now, before = (self._held, self._settled) if self._live(record) else (self._settled, self._held)
+        now[partition][key] = record
+        before[partition].pop(key, None)
 
     def partition(self, partition: int) -> Mapping[str, R]:
-        """Key -> latest record, of one partition held here."""
+        """Key -> latest record, of the live ones of one partition held here."""
         return self._held[partition]
 
-    def forget(self, partition: int, key: str) -> None:
-        """Drops a key that needs no more watching, to bound the memory."""
-        self._held[partition].pop(key, None)
+    def find(self, key: str) -> R | None:
+        """The latest record of a key in whichever partition held here, live or not."""
+        for table in (*self._held.values(), *self._settled.values()):
+            if key in table:
+                return table[key]
+        return None
 
 
 class LastHeld(Held[R]):
