@@ -3,9 +3,8 @@
 It reads its own topic only to share the backends among its workers: whoever holds a backend's partition publishes it.
 """
 
-from backends.registry import load
-
 from backends.refresh import Refresh
+from backends.registry import load
 from schemas.calibration import CalibrationUpdated
 from streams.agent import Agent
 from streams.handling import partition_of

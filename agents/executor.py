@@ -2,7 +2,6 @@
 
 from backends.registry import load
 from em.execution import FINAL, Execution, subject
-
 from kms.manifest import completed_manifest
 from schemas.jobs import JobCancel, JobCompleted, JobRouted, JobStatus
 from streams.agent import Agent

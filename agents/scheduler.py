@@ -1,8 +1,7 @@
 """Routes jobs: em.recommended in, job.routed out, each decision with its manifest."""
 
-from scheduler.scheduler import Scheduler
-
 from kms.manifest import routed_manifest
+from scheduler.routing import Scheduler
 from schemas.calibration import CalibrationUpdated
 from schemas.jobs import EmRecommended, JobRouted
 from streams.agent import Agent
