@@ -150,6 +150,12 @@ def test_the_identitys_share_feels_no_noise(make_job, make_device):
     assert quarter == pytest.approx(whole / 4, rel=0.01)
 
 
+def test_inverting_a_bad_readout_multiplies_the_shot_noise(make_job, make_device):
+    few = {"method": "readout", "shots": 400}
+    good, bad = (advise(make_job(**few), make_device(two=0, one=0, readout=error)).candidates[0] for error in (0.001, 0.2))
+    assert bad.expected_error > 3 * good.expected_error  # 1 / (1 - 2 x 0.2)^3 is 4.6
+
+
 def test_an_observable_of_nothing_but_the_identity_is_known_without_noise(make_job, make_device):
     known = Observable(name="known", terms=(PauliTerm(pauli="III", coefficient=2.0),))
     candidate = advise(make_job(observables=(known,)), make_device()).candidates[0]

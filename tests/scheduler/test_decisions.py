@@ -103,6 +103,16 @@ def test_a_constraint_that_is_just_met_does_not_block(make, job):
     assert make.route(make.recommended(candidate, **job), make.calibration(queue_seconds=10.0)).decision == "ROUTED"
 
 
+def test_blocked_backends_stand_behind_the_admissible_ones_whatever_they_promise(make):
+    decision = make.route(
+        make.recommended(make.recommendation("good", 0.9), make.recommendation("hopeless", 0.0)),
+        make.calibration("good", availability=0.0),
+        make.calibration("hopeless"),
+    )
+    assert [score.backend for score in decision.scores] == ["hopeless", "good"]
+    assert decision.backend == "hopeless"
+
+
 def test_all_reasons_are_told_not_just_the_first(make):
     decision = make.route(
         make.recommended(

@@ -59,6 +59,7 @@ def test_a_blocked_backend_never_wins_and_every_backend_is_scored_finitely(make,
     decision = make.route(make.recommended(*candidates, **job), *calibrations)
     assert {score.backend for score in decision.scores} == {each.backend for each in candidates}
     assert all(math.isfinite(score.score) and score.cost_usd > 0 for score in decision.scores)
+    assert [bool(score.blocked) for score in decision.scores] == sorted(bool(score.blocked) for score in decision.scores)
     open_ = [score for score in decision.scores if not score.blocked]
     assert (decision.decision == "ROUTED") == bool(open_)
     if open_:

@@ -155,6 +155,14 @@ def test_an_explanation_names_the_field_and_keeps_the_value_to_itself():
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("bits", range(63))
+def test_integers_are_right_where_their_encoding_grows(bits):
+    for seed in (2**bits - 1, 2**bits):
+        job = JOB.model_copy(update={"seed": seed})
+        body = avro.io.BinaryDecoder(io.BytesIO(encode(job)[HEADER_BYTES:]))
+        assert _OFFICIAL[JobRequested].read(body)["seed"] == seed == decode(JobRequested, encode(job)).seed
+
+
 def test_an_integer_beyond_64_bits_is_refused_when_written():
     encode(JOB.model_copy(update={"shots": 2**63 - 1}))
     with pytest.raises(InvalidRecordError, match="64 bits"):
