@@ -14,7 +14,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.record import Record
+from schemas.topics import TOPICS
 from streams.connection import ANSWER_SECONDS, connected, reader, unavailable
+from streams.errors import TopicMismatchError
 from streams.messages import Message, Received, Undecodable, typed
 from streams.ranges import Position, Span, Spans, spans
 
@@ -54,6 +56,8 @@ async def messages(
     partitions: Collection[int] | None = None,
 ) -> AsyncGenerator[list[Message], None]:
     """Batches of raw messages of several topics, each batch from one partition; `read` says when it ends and what it raises."""
+    topics = list(topics)
+    await _refuse_unknown(brokers, topics)
     async with connected(reader(brokers, topics), brokers) as consumer:
         ranges = await spans(consumer, brokers, start, None if follow else stop, partitions=partitions)
         async for batch in fetch(consumer, brokers, ranges):
@@ -66,6 +70,7 @@ async def tail(brokers: str, topic: str, count: int, *, follow: bool = False) ->
     Raises:
         BrokerUnavailableError, TopicMismatchError: as `read`.
     """
+    await _refuse_unknown(brokers, [topic])
     async with connected(reader(brokers, [topic]), brokers) as consumer:
         whole = await spans(consumer, brokers, "beginning", "end")
         for message in await _last(consumer, brokers, whole, count):
@@ -75,6 +80,17 @@ async def tail(brokers: str, topic: str, count: int, *, follow: bool = False) ->
             async for batch in fetch(consumer, brokers, ahead):
                 for message in batch:
                     yield message
+
+
+async def _refuse_unknown(brokers: str, topics: Iterable[str]) -> None:
+    """Looks for topics that are not the platform's own: a consumer would wait for them for seconds."""
+    foreign = set(topics) - TOPICS.keys()
+    if not foreign:
+        return
+    async with connected(reader(brokers, ()), brokers) as consumer:
+        missing = sorted(foreign - await consumer.topics())
+    if missing:
+        raise TopicMismatchError(f"the broker has no topic {missing[0]!r}; the platform's own are {', '.join(sorted(TOPICS))}")
 
 
 async def _last(consumer: AIOKafkaConsumer, brokers: str, whole: Spans, count: int) -> list[Message]:
