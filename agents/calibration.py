@@ -15,7 +15,7 @@ from streams.views import LatestByKey
 def build(settings: Settings) -> Agent:
     """The calibration agent."""
     published = LatestByKey(CalibrationUpdated)
-    refresh = Refresh(load(settings.backends or None, workers=0), published)
+    refresh = Refresh(load(settings.backends or None), published)
 
     def publish(partition: int) -> list[CalibrationUpdated]:
         return refresh.due(lambda backend: partition_of(backend.encode(), settings.partitions) == partition)
