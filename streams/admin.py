@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.topics import TOPICS, Topic
 from streams.connection import ANSWER_SECONDS, connected, reader, unavailable
@@ -165,7 +165,15 @@ async def _compare(admin: AIOKafkaAdminClient, topics: Sequence[Topic], partitio
 
 
 async def _committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
-    return {place: at.offset for place, at in (await admin.list_consumer_group_offsets(group)).items() if at.offset >= 0}
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            offsets = await admin.list_consumer_group_offsets(group)
+            return {place: at.offset for place, at in offsets.items() if at.offset >= 0}
+        except GroupCoordinatorNotAvailableError:  # a fresh broker makes the topic of offsets when it is first asked for
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def _lag(
