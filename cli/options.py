@@ -10,7 +10,7 @@ import typer
 from streams.ranges import Position
 from streams.settings import Settings
 
-_AGO = re.compile(r"^-?(\d+)([smhd])$")
+_AGO = re.compile(r"^(\d+)([smhd])$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -24,11 +24,11 @@ def position(text: str) -> Position:
         return text  # type: ignore[return-value]
     if text.isdigit():
         return int(text)
-    if ago := _AGO.match(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := _AGO.match(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         when = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is no time and no offset: write 2026-11-21T08:30 (UTC), 15m (ago: s, m, h, d), 1234, beginning or end"
         ) from None
