@@ -36,6 +36,9 @@ from streams.errors import StreamsError
 
 PARTITIONS = 4
 
+PATIENCE_SECONDS = 120.0
+"""Without any output for so long, a run has hung for ever."""
+
 
 @dataclass
 class Report:
@@ -187,7 +190,7 @@ async def judge(brokers: str, report: Report) -> None:
         latest[entity] = max(number, latest.get(entity, -1))
 
 
-async def chaos(folder: Path, report: Report, rate: float, every: float, kills: str, patience: float = 120.0) -> None:
+async def chaos(folder: Path, report: Report, rate: float, every: float, kills: str) -> None:
     """One run: starts everything, kills on schedule until the inputs are in, waits for the outputs, counts."""
     chance, started = random.Random(report.seed), time.monotonic()
     broker = LocalBroker(folder / "broker").start()
@@ -198,7 +201,7 @@ async def chaos(folder: Path, report: Report, rate: float, every: float, kills: 
     next_kill, schedule = time.monotonic() + every, 0
     last, last_moved = 0, time.monotonic()
     try:
-        while time.monotonic() - last_moved < patience:
+        while time.monotonic() - last_moved < PATIENCE_SECONDS:
             workers.supervise()
             if time.monotonic() > next_kill and not producing.done():
                 if kills[schedule % len(kills)] == "b":

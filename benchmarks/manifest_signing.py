@@ -33,8 +33,8 @@ from schemas.record import Record
 SOURCE = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;'
 
 
-def routed(number: int) -> Event[JobRouted]:
-    """A decision between six backends."""
+def routed(number: int, backends: int = 6) -> Event[JobRouted]:
+    """A decision between some backends."""
     advice = Recommendation(
         backend="fake_sherbrooke",
         calibration_id="c" * 64,
@@ -58,7 +58,7 @@ def routed(number: int) -> Event[JobRouted]:
             expected_error=0.03 + place / 50, cost_usd=0.61 + place / 7, availability_penalty=0.97, crypto_compatibility=1.0,
             score=1.6 / (1 + place), wait_seconds=31.0, execution_seconds=2.5, route="direct",
         )
-        for place in range(6)
+        for place in range(backends)
     )  # fmt: skip
     job = JobRequested(job_id=f"job-{number}", circuits=(SOURCE,))
     record = JobRouted(
