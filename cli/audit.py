@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from cli import screen
 from cli.options import From, Home, To, settings
 from kms.trust import TrustRoot
 from kms.verification import LogVerifier, Report
@@ -48,7 +48,7 @@ def verify(
     chosen = settings(home)
     root = TrustRoot.load(trust or chosen.home / "trust.json")
     report, unreadable = verify_file(file, root) if file else asyncio.run(verify_topics(chosen.brokers, root, start, stop))
-    if not show_report(Console(), report, unreadable):
+    if not show_report(screen.console(), report, unreadable):
         raise typer.Exit(1)
 
 
@@ -69,7 +69,7 @@ def export(
     chosen = settings(home)
     trust = chosen.home / "trust.json"
     topics = list(TOPICS) if topic and "all" in topic else topic or []
-    with Console(stderr=True).status("exporting") as shown:
+    with screen.console(stderr=True).status("exporting") as shown:
         count = asyncio.run(
             write(
                 chosen.brokers,
@@ -117,7 +117,7 @@ def verify_file(file: Path, trust: TrustRoot) -> tuple[Report, list[str]]:
 
 def show_report(console: Console, report: Report, unreadable: list[str]) -> bool:
     """Prints the report; whether everything holds."""
-    table = Table("log", "leaves", "root", "ends at")
+    table = screen.table("log", "leaves", "root", "ends at")
     for log_id, log in report.logs.items():
         table.add_row(log_id, f"{log.size:,}", log.root.hex()[:16], f"{log.signed_at:%Y-%m-%d %H:%M:%S}")
     console.print(table)

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from cli import screen
 from cli.options import AsJson, Home, Since, settings
 from cli.show import readable
 from schemas.dead_letter import DeadLetter
@@ -33,14 +32,14 @@ def list_letters(
         for letter in letters:
             typer.echo(readable(letter))
         return
-    table = Table("letter", "failed at", "agent", "from", "key", "attempts", "reason")
+    table = screen.table("letter", "failed at", "agent", "from", "key", "attempts", "reason")
     for letter in letters:
         dead = letter.record
         place = f"{dead.original_topic}/{dead.original_partition}/{dead.original_offset}"
         key = (dead.original_key or b"").decode("utf-8", "replace")
         cells = (room.name(letter), f"{dead.failed_at:%Y-%m-%d %H:%M:%S}", dead.agent, place, key, str(dead.attempts), dead.reason)
         table.add_row(*(escape(cell) for cell in cells))
-    Console().print(table)
+    screen.console().print(table)
 
 
 @app.command()

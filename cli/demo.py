@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli import screen
 from cli.audit import show_report, verify_topics
 from cli.options import settings
 from cli.platform import start
-from cli.show import coloured
 from cli.watching import see_through
 from em.ideal import ideal
 from kms.trust import TrustRoot
@@ -48,7 +48,7 @@ def demo(
 
     Exit status 1 when a job does not end as it should, or anything does not verify.
     """
-    console = Console()
+    console = screen.console()
     chosen = settings(home)
     files = sorted(jobs.glob("*.json"))
     if not files:
@@ -114,7 +114,8 @@ def _due(job: Job) -> str:
 
 
 def _results(jobs: list[Job]) -> Table:
-    table = Table("job", "backend", "method", "observable", "estimate ± error", "ideal", "off by", "cost $", "score", "s")
+    numbers = ("ideal", "off by", "cost $", "score", "s")
+    table = screen.table("job", "backend", "method", "observable", "estimate ± error", *numbers, numbers=numbers)
     for job in jobs:
         for row in _rows(job):
             table.add_row(*(escape(cell) for cell in row))
@@ -145,12 +146,9 @@ def _rows(job: Job) -> list[tuple[str, ...]]:
 
 
 def _rejections(jobs: list[Job]) -> Table:
-    table = Table("job", "state", "reasons", show_lines=True)
+    table = screen.table("job", "state", "reasons")
     for job in jobs:
         if job.state != "DONE":
-            blocked = [
-                f"{score.backend}: {reason}" for score in (job.routed.scores if job.routed else ()) for reason in score.blocked
-            ]
-            reasons = "\n".join([*job.reasons, *(line for line in blocked if line not in job.reasons)])
-            table.add_row(job.request.name if job.request else job.job_id, coloured(job.state), escape(reasons))
+            name = job.request.name if job.request else job.job_id
+            table.add_row(name, screen.coloured(job.state), escape("\n".join(screen.all_reasons(job))))
     return table

@@ -10,10 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from cli import screen
 from cli.options import AsJson, Home, Since, settings
-from cli.show import coloured, job_table
 from cli.watching import see_through
 from streams.client import Client
 from streams.jobfile import load_job
@@ -41,7 +40,7 @@ def submit(
                 typer.echo(job_id)
             if not watch:
                 return True
-            jobs = await see_through(client, ids, timeout, console := Console())
+            jobs = await see_through(client, ids, timeout, console := screen.console())
             for job in jobs:
                 _print(console, job)
             return all(job.state == "DONE" for job in jobs)
@@ -62,7 +61,7 @@ def list_jobs(since: Since = None, as_json: AsJson = False, home: Home = None) -
         for job in jobs:
             typer.echo(_json(job))
     else:
-        Console().print(job_table(jobs))
+        screen.console().print(screen.job_table(jobs))
 
 
 def result(job: JobId, timeout: Timeout = 60.0, as_json: AsJson = False, home: Home = None) -> None:
@@ -76,7 +75,7 @@ def result(job: JobId, timeout: Timeout = 60.0, as_json: AsJson = False, home: H
     if as_json:
         typer.echo(_json(found))
     else:
-        _print(Console(), found)
+        _print(screen.console(), found)
     if found.state != "DONE":
         raise typer.Exit(1)
 
@@ -110,24 +109,20 @@ async def _over(client: Client, job_id: str, timeout: float) -> Job:
 
 
 def _print(console: Console, job: Job) -> None:
-    console.print(f"\n[bold]{job.job_id}[/] {coloured(job.state)} {job.backend} {job.method}".rstrip())
-    for reason in job.reasons:
+    console.print(f"\n[bold]{job.job_id}[/] {screen.coloured(job.state)} {job.backend} {job.method}".rstrip())
+    for reason in screen.all_reasons(job):
         console.print(f"  {escape(reason)}")
-    if job.state == "REJECTED" and job.routed is not None:
-        for score in job.routed.scores:
-            for blocked in score.blocked:
-                console.print(f"  [yellow]{score.backend}[/]: {escape(blocked)}")
     done = job.completed
     if done is None:
         return
     if done.expectations:
-        table = Table("circuit", "observable", "estimate", "± error", "unmitigated")
+        table = screen.table("circuit", "observable", "estimate", "± error", "unmitigated")
         for estimate in done.expectations:
             numbers = (f"{estimate.value:.5f}", f"{estimate.standard_error:.5f}", f"{estimate.raw_value:.5f}")
             table.add_row(str(estimate.circuit), estimate.observable, *numbers)
         console.print(table)
     for counted in done.counts:
-        table = Table("bits", "counts", title=f"circuit {counted.circuit}", title_justify="left")
+        table = screen.table("bits", "counts", title=f"circuit {counted.circuit}")
         for bits, count in sorted(counted.counts.items(), key=lambda item: -item[1])[:16]:
             table.add_row(bits, str(count))
         console.print(table)

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from agents import AGENTS
+from cli import screen
 from cli.options import AsJson, Home, settings
 from cli.token import prepare
 from streams import platform
@@ -28,7 +28,7 @@ def up(
 ) -> None:
     """Start Kafka and one worker per agent on this machine; returns when all are ready."""
     chosen = settings(home, metrics_port=metrics_port)
-    console = Console(stderr=True)
+    console = screen.console(stderr=True)
     with console.status("starting") as shown:
         ready = start(chosen, port, [name.strip() for name in agents.split(",") if name.strip()], shown.update)
     for warning in ready.warnings:
@@ -48,7 +48,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({**asdict(now), "ready": now.ready}, default=str))
     elif now.running:
-        Console().print(_table(now))
+        screen.console().print(_table(now))
     else:
         typer.echo(f"no platform runs in {now.folder}: `quantumai up` starts it")
     if not now.ready:
@@ -78,9 +78,9 @@ def start(chosen: Settings, port: int | None, agents: list[str], say: Callable[[
 
 def _table(now: PlatformStatus) -> Table:
     memory = sum(process.memory_bytes for process in now.processes)
-    table = Table(title=f"{now.folder}: broker at {now.brokers}, {memory / 2**20:,.0f} MiB", title_justify="left")
-    for heading in ("process", "state", "pid", "port", "restarts", "MiB", "since", "last exit"):
-        table.add_column(heading)
+    title = f"{now.folder}: broker at {now.brokers}, {memory / 2**20:,.0f} MiB"
+    headings = ("process", "state", "pid", "port", "restarts", "MiB", "since (UTC)", "last exit")
+    table = screen.table(*headings, title=title, numbers=("pid", "port", "restarts", "MiB"))
     for process in now.processes:
         table.add_row(*_row(process))
     return table

@@ -8,10 +8,9 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from agents import AGENTS
+from cli import screen
 from cli.options import AsJson, Home, position, settings
 from cli.show import readable
 from streams import records
@@ -26,11 +25,11 @@ def list_topics(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return
-    table = Table("topic", "partitions", "offsets", "lag")
+    table = screen.table("topic", "partitions", "offsets", "lag", numbers=("partitions", "offsets"))
     for row in rows:
         lag = ", ".join(f"{agent} {'[green]0[/]' if behind == 0 else f'[red]{behind:,}[/]'}" for agent, behind in row.lag.items())
         table.add_row(row.topic, str(row.partitions), f"{row.offsets:,}", lag)
-    Console().print(table)
+    screen.console().print(table)
 
 
 def tail(

@@ -7,7 +7,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.live import Live
 
-from cli.show import job_table
+from cli import screen
 from streams.client import Client
 from streams.progress import Job, JobTimeoutError
 
@@ -22,12 +22,12 @@ async def see_through(
         UnknownJobError: one was never requested.
     """
     jobs = {job_id: Job(job_id) for job_id in job_ids}
-    with Live(job_table(jobs.values()), console=console, refresh_per_second=10) as live:
+    with Live(screen.job_table(jobs.values()), console=console, refresh_per_second=10) as live:
 
         async def follow(job_id: str) -> None:
             async for job in client.watch(job_id, since):
                 jobs[job_id] = job
-                live.update(job_table(jobs.values()))
+                live.update(screen.job_table(jobs.values()))
 
         try:
             async with asyncio.timeout(timeout):
