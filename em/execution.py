@@ -121,10 +121,16 @@ class Execution:
                 records += self._safely(self._followed, status, flight)
             elif flight.not_before is None or flight.not_before <= self._clock():
                 waiting.append(status)
-        free = self._at_once - sum(flight.vendor_job_id is not None for flight in list(self._flights.values()))
-        for status in heapq.nsmallest(max(0, free), waiting, key=_urgency):
+        for status in heapq.nsmallest(self._free(), waiting, key=_urgency) if waiting else ():
             records += self._safely(self._launched, status, self._flight(status))
         return records
+
+    def _free(self) -> int:
+        """How many more jobs may be submitted; forgets those whose partition another worker has taken over."""
+        for job_id in list(self._flights):
+            if self._held.find(job_id) is None:
+                self._flights.pop(job_id, None)
+        return max(0, self._at_once - sum(flight.vendor_job_id is not None for flight in list(self._flights.values())))
 
     def _flight(self, status: JobStatus) -> _Flight:
         """The job's flight under its present decision; a run under an earlier one is cancelled."""

@@ -4,9 +4,10 @@ import pytest
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2, FakeSherbrooke
 
 from backends import aer, ibm_fake
-from backends.calibration import check
+from backends.calibration import check, from_properties
 from backends.errors import BackendError
 from backends.registry import BACKENDS, DEFAULT, load
+from backends.terms import terms_of
 from schemas.calibration import CalibrationUpdated
 from schemas.codec import decode, encode
 from schemas.topics import MAX_EVENT_BYTES
@@ -42,6 +43,23 @@ def test_a_snapshot_says_what_qiskits_own_reader_says(name: str, device: type) -
         assert gate.duration_seconds == pytest.approx(properties.gate_length(gate.name, gate.qubits), rel=1e-12)
     assert calibration.taken_at == properties.last_update_date
     assert calibration.taken_at.tzinfo == UTC
+
+
+def test_a_gate_that_nobody_measured_or_that_is_worse_than_useless_is_faulty() -> None:
+    properties, configuration = (ibm_fake._read("manila", kind) for kind in ("props", "conf"))
+    unmeasured, worse = (gate for gate in properties["gates"] if gate["qubits"] in ([0, 1], [1, 0]))
+    unmeasured["parameters"] = [value for value in unmeasured["parameters"] if value["name"] != "gate_error"]
+    for value in worse["parameters"]:
+        value["value"] = 1.5 if value["name"] == "gate_error" else value["value"]
+    calibration = from_properties("fake_manila", "ibm_fake", properties, configuration, terms_of("fake_manila"))
+    assert {gate.qubits: gate.error for gate in calibration.gates if set(gate.qubits) == {0, 1}} == {(0, 1): 1.0, (1, 0): 1.0}
+
+
+def test_properties_with_a_hole_are_refused() -> None:
+    properties, configuration = (ibm_fake._read("manila", kind) for kind in ("props", "conf"))
+    del properties["last_update_date"]
+    with pytest.raises(BackendError, match="properties of fake_manila cannot be read"):
+        from_properties("fake_manila", "ibm_fake", properties, configuration, terms_of("fake_manila"))
 
 
 def test_the_id_covers_the_physics_and_nothing_else() -> None:

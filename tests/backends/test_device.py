@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from qasm_sources import ghz, ising
@@ -52,24 +54,25 @@ def test_the_same_source_is_compiled_once(manila: Device) -> None:
     assert manila.compile(ghz(3), seed=1, level=2) is not first
 
 
-def _with_faults(calibration: CalibrationUpdated) -> CalibrationUpdated:
-    """The couplings of qubit 1 are faulty or out of order, so that only 2, 3 and 4 are left for three qubits in a row."""
+def _faulty_gate(calibration: CalibrationUpdated) -> CalibrationUpdated:
     gates = tuple(row.model_copy(update={"error": 1.0}) if set(row.qubits) == {1, 2} else row for row in calibration.gates)
-    qubits = tuple(
-        qubit.model_copy(update={"operational": False}) if index == 0 else qubit for index, qubit in enumerate(calibration.qubits)
-    )
-    return calibration.model_copy(update={"gates": gates, "qubits": qubits})
+    return calibration.model_copy(update={"gates": gates})
+
+
+def _broken_qubit(calibration: CalibrationUpdated) -> CalibrationUpdated:
+    broken = calibration.qubits[1].model_copy(update={"operational": False})
+    return calibration.model_copy(update={"qubits": (calibration.qubits[0], broken, *calibration.qubits[2:])})
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
-def test_faulty_gates_and_broken_qubits_are_avoided(level: int) -> None:
-    device = Device(_with_faults(ibm_fake.snapshot("fake_manila")))
-    if level == 0:  # the trivial layout does not look at the device
-        with pytest.raises(WorkRefusedError):
-            device.compile(ghz(5), seed=0, level=0)
-        return
-    compiled = device.compile(ghz(3), seed=0, level=level)
-    assert set(compiled.places[:3]) == {2, 3, 4}
+@pytest.mark.parametrize("fault", [_faulty_gate, _broken_qubit])
+def test_faulty_gates_and_broken_qubits_are_never_used(fault: Callable[..., CalibrationUpdated], level: int) -> None:
+    """Manila is a line of five: without 1 or 1-2 it has room for three qubits in a row, and none for five."""
+    device = Device(fault(ibm_fake.snapshot("fake_manila")))
+    if level > 0:  # level 0 does not look where the couplings are
+        assert set(device.compile(ghz(3), seed=0, level=level).places[:3]) == {2, 3, 4}
+    with pytest.raises(WorkRefusedError):
+        device.compile(ghz(5), seed=0, level=level)
 
 
 def test_real_faults_of_a_real_device_are_avoided() -> None:

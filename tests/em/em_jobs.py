@@ -95,6 +95,7 @@ class ToyDevice:
     def __init__(self, distribution, confusions: Sequence[np.ndarray]) -> None:
         self._distribution = distribution
         self._confusions = confusions
+        self._confusion = reduce(np.kron, reversed(list(confusions)))
 
     def counts(self, runs: Sequence[Run], draw: np.random.Generator) -> list[dict[str, int]]:
         return [self._one(run, draw) for run in runs]
@@ -103,7 +104,7 @@ class ToyDevice:
         qubits = len(self._confusions)
         actual = np.eye(1, 2**qubits)[0] if run.scale == 0 else self._distribution(run.basis, run.scale)
         flipped = actual[np.arange(2**qubits) ^ sum(1 << qubit for qubit in run.flips)]
-        read = reduce(np.kron, reversed(list(self._confusions))) @ flipped
+        read = self._confusion @ flipped
         counts: dict[str, int] = {}
         for value, times in enumerate(draw.multinomial(run.shots, read)):
             text = "".join(str(value >> qubit & 1) for qubit in reversed(range(qubits)) if run.basis[-1 - qubit] != "I")

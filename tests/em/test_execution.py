@@ -170,6 +170,15 @@ def test_a_job_that_the_vendor_has_lost_is_submitted_again(tmp_path: Path, bench
     assert subject(running) != subject(successor.published[0])
 
 
+def test_a_run_that_fails_at_the_vendor_is_submitted_again_by_the_same_executor(bench: Bench) -> None:
+    bench.accept(decided())
+    (running,) = bench.poll()
+    bench.vendor.lose(running.vendor_job_id)
+    bench.poll(6)
+    assert bench.states == ["QUEUED", "RUNNING", "RUNNING", "DONE"]
+    assert bench.results[0].vendor_job_id == "vendor-decision-1-2"
+
+
 def test_a_rejected_job_is_nobodys(bench: Bench) -> None:
     routed = decided()
     rejected = routed.record.model_copy(update={"decision": "REJECTED", "backend": None, "recommendation": None})
@@ -264,6 +273,17 @@ def test_no_more_jobs_are_in_flight_than_agreed_and_the_urgent_go_first(bench: B
     assert [record.job_id for record in first] == ["job-9", "job-5"]
     bench.poll(10)
     assert [result.job_id for result in bench.results] == ["job-9", "job-5", "job-1", "job-0"]
+
+
+def test_jobs_of_a_partition_that_moved_away_take_no_place(bench: Bench) -> None:
+    for index in range(2):
+        bench.accept(decided(job_id=f"moved-{index}", event_id=f"decision-{index}"))
+    assert len(bench.poll()) == 2
+    bench.held.jobs.clear()
+    bench.accept(decided())
+    bench.poll(3)
+    assert [result.job_id for result in bench.results] == ["job"]
+    assert not bench.vendor.cancelled("vendor-decision-0-1")
 
 
 def test_every_output_has_a_subject_of_its_own(bench: Bench) -> None:
