@@ -43,6 +43,8 @@ COPY --from=token /app/build/token build/token
 COPY . .
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     QUANTUMAI_HOME=/var/lib/quantumai QUANTUMAI_METRICS_HOST=0.0.0.0 QUANTUMAI_METRICS_PORT=9100
+# Faust makes a folder where it runs; with a read-only root only /tmp takes one.
+WORKDIR /tmp
 USER 10001
 EXPOSE 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
