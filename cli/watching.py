@@ -35,4 +35,6 @@ async def see_through(
         except TimeoutError:
             waiting = ", ".join(f"{job.job_id} ({job.state})" for job in jobs.values() if not job.over)
             raise JobTimeoutError(f"not over after {timeout:g} s: {waiting}; they go on") from None
+    if not console.is_terminal:
+        console.print()  # where there is no terminal, the last table ends without a line break
     return list(jobs.values())

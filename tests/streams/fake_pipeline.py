@@ -185,7 +185,6 @@ async def pipeline(brokers, log=None):
 async def answering(brokers, answer):
     """Calls `answer(pipeline, job)` for every job that is requested from now on."""
     async with pipeline(brokers) as agents, Client(brokers) as client:
-
         started = now()
 
         async def serve():
