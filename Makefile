@@ -6,7 +6,7 @@ PYTHON_BIN := .venv/bin
 UV ?= uv
 
 # What `make bench` runs, in this order.
-BENCHMARKS := manifest_signing chaos
+BENCHMARKS := throughput manifest_signing signer latency chaos
 
 LOCK := pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

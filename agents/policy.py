@@ -13,5 +13,11 @@ def build(settings: Settings) -> Agent:
     calibrations = LatestByKey(CalibrationUpdated)
     recommender = Recommender(calibrations)
     return Agent(
-        "policy", reads=[JobRequested], writes=[EmRecommended], views=[calibrations], handle=recommender.recommend, offload=True
+        "policy",
+        reads=[JobRequested],
+        writes=[EmRecommended],
+        views=[calibrations],
+        handle=recommender.recommend,
+        offload=True,
+        start=recommender.warm,
     )

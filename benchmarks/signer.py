@@ -116,8 +116,7 @@ def latencies(inputs: Input, checkpoints: Checkpoints, rate: int, seconds: int) 
         inputs.poll()
         checkpoints.read(0.001)
         for partition, size, at in checkpoints.seen:
-            for _ in range(size - covered[partition]):
-                found.append(at - waiting[partition].popleft())
+            found += [at - waiting[partition].popleft() for _ in range(size - covered[partition])]
             covered[partition] = size
         checkpoints.seen.clear()
     return found
@@ -143,8 +142,8 @@ def verified_per_second(brokers: str, trust: TrustRoot) -> tuple[int, float]:
     for topic, values in raw.items():
         sources = [TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)]
         consumer.assign(sources)
-        while batch := consumer.consume(20_000, timeout=3):
-            values.extend(message.value() for message in batch if message.error() is None)
+        batches = iter(lambda: consumer.consume(20_000, timeout=3), [])
+        values.extend(message.value() for batch in batches for message in batch if message.error() is None)
     consumer.close()
     started = time.process_time()
     verifier = LogVerifier(trust)

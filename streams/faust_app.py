@@ -154,6 +154,9 @@ class App(faust.App):
 
     owners: Owners
 
+    def _create_directories(self) -> None:
+        """None: Faust makes a folder for tables in the current directory, and there are no tables."""
+
 
 def create(agent: Agent, brokers: str, owners: Owners) -> App:
     """The Faust app of one declared agent.

@@ -109,7 +109,7 @@ class Handling:
         self._writable = {*agent.writes, ManifestRequested} if agent.attest else set(agent.writes)
 
     def handle(self, inputs: Sequence[Incoming]) -> Handled:
-        """Answers for as many inputs as it can: all, or those that `SLICE_SECONDS` allow, or those before one that must be tried again."""
+        """Answers for all inputs, or for those that `SLICE_SECONDS` allow, or for those before one that must be tried again."""
         if self._agent.batch:
             return self._handle_batch(inputs)
         handled, time, until = Handled(), timestamp(), monotonic() + SLICE_SECONDS
