@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kms.errors import MalformedNote, MissingSuite
+from kms.errors import MalformedNote, MissingSuite, WrongSignature
 from kms.keys import LOG_USE, Key, PublicKey
 from kms.trust import TrustRoot
 
@@ -122,7 +122,10 @@ def verify_note(note: Note, trust: TrustRoot) -> None:
     for line in note.lines:
         key = known.get(line.key_id) if line.name == checkpoint.origin else None
         if key is not None:
-            key.verify(line.signature, note.text.encode())
+            try:
+                key.verify(line.signature, note.text.encode())
+            except WrongSignature as error:
+                raise WrongSignature(f"the {where}: {error}") from error
             signed.add(key.algorithm)
     missing = [suite for suite in checkpoint.suites if suite not in signed]
     if missing:
