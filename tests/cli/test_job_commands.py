@@ -61,7 +61,7 @@ def test_submit_and_watch_shows_the_estimate_with_its_error(on, file, agents):
     agents(_complete)
     said = on("submit", file, file, "--watch", "--timeout", "30")
     assert said.exit_code == 0
-    assert len(re.findall(r"0\.98000 +│ +0\.01000 +│ +0\.90000", said.stdout)) == 2
+    assert len(re.findall(r"0\.98000 +0\.01000 +0\.90000", said.stdout)) == 2
     job_id = said.stdout.split()[0]
     again = on("result", job_id)
     assert (again.exit_code, "0.98000" in again.stdout, "$0.5000" in again.stdout) == (0, True, True)
