@@ -20,8 +20,8 @@ from streams.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
-SESSION_SECONDS = 6.0
-"""A killed worker's partitions are handed on after this; Faust's 60 s leaves them idle for a minute."""
+SESSION_SECONDS = 10.0
+"""A killed worker's partitions are handed on after this (Faust: 60 s). No heartbeat is sent while a partition is taken over."""
 
 FETCH_SECONDS = 0.25
 MAX_FETCH_BYTES = 8 * 1024 * 1024

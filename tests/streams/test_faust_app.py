@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.chain import CHAIN
 from streams.errors import SettingsError
-from streams.faust_app import create, refuse_unsafe_environment
+from streams.faust_app import SESSION_SECONDS, create, refuse_unsafe_environment
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def test_the_environment_cannot_change_the_app(monkeypatch):
     monkeypatch.setenv("BROKER_SESSION_TIMEOUT", "60")
     monkeypatch.setenv("CONSUMER_AUTO_OFFSET_RESET", "latest")
     conf = create(CHAIN["first"], "127.0.0.1:1", owners=None).conf
-    assert conf.broker_session_timeout == 6
+    assert conf.broker_session_timeout == SESSION_SECONDS
     assert conf.consumer_auto_offset_reset == "earliest"
 
 
 def test_pitfalls_1_2_7_10_are_settled_by_settings(app):
     assert [agent.concurrency for agent in app.agents.values()] == [1]
     assert not app.in_transaction
-    assert app.conf.broker_session_timeout == 6
+    assert app.conf.broker_session_timeout == SESSION_SECONDS <= 10
     assert not app.conf.topic_allow_declare
     assert app.conf.topic_disable_leader
     assert not app.conf.web_enabled
