@@ -1,7 +1,7 @@
 """The SDK: submit a job and await its result, read any topic as typed records, publish threat events.
 
 async with Client() as client:
-    job_id = await client.submit("examples/jobs/bell.qasm")
+    job_id = await client.submit("examples/jobs/ghz5.json")
     result = await client.result(job_id, timeout=60)
 """
 

@@ -1,7 +1,7 @@
 """The SDK without `async`, for notebooks and scripts: the same client on an event loop of its own, in a thread.
 
 with SyncClient() as client:
-    print(client.run("examples/jobs/bell.qasm").expectations)
+    print(client.run("examples/jobs/ghz5.json").expectations)
 """
 
 import asyncio
