@@ -116,7 +116,7 @@ class Execution:
         for status in open_jobs:
             flight = self._flight(status)
             if status.job_id in self._cancels:
-                records += self._cancelled(status, flight)
+                records += self._safely(self._cancelled, status, flight)
             elif flight.vendor_job_id is not None:
                 records += self._safely(self._followed, status, flight)
             elif flight.not_before is None or flight.not_before <= self._clock():
@@ -153,13 +153,14 @@ class Execution:
             return step(status, flight, backend)
         except (InputError, EmError) as error:
             return self._over(status, failed(status, "ERROR", str(error), self._clock()))
-        except BackendError as error:
+        except Exception as error:  # whatever befalls one job must not stop the others of its partition
             flight.attempts += 1
             flight.vendor_job_id = None
             flight.not_before = self._clock() + FIRST_PAUSE * 2 ** (flight.attempts - 1)
             if flight.attempts < MAX_ATTEMPTS:
                 return []
-            sentence = f"{status.backend} failed {flight.attempts} times, last: {error}"
+            last = str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+            sentence = f"{status.backend} failed {flight.attempts} times, last: {last}"
             return self._over(status, failed(status, "ERROR", sentence, self._clock()))
 
     def _launched(self, status: JobStatus, flight: _Flight, backend: Backend) -> list[Record]:
@@ -195,12 +196,11 @@ class Execution:
             )
         ]
 
-    def _cancelled(self, status: JobStatus, flight: _Flight) -> list[Record]:
-        cancel, backend = self._cancels[status.job_id], self._backends.get(status.backend)
-        if backend is not None:
-            vendor_job_id = flight.vendor_job_id or backend.attach(status.routed_event_id)
-            if vendor_job_id is not None:
-                backend.cancel(vendor_job_id)
+    def _cancelled(self, status: JobStatus, flight: _Flight, backend: Backend) -> list[Record]:
+        cancel = self._cancels[status.job_id]
+        vendor_job_id = flight.vendor_job_id or backend.attach(status.routed_event_id)
+        if vendor_job_id is not None:
+            backend.cancel(vendor_job_id)
         sentence = f"cancelled by {cancel.cancelled_by}: {cancel.reason}"
         return self._over(status, failed(status, "CANCELLED", sentence, self._clock()))
 

@@ -10,7 +10,7 @@ import pytest
 from em_jobs import BELL, HEADER, ZZ, HeldJobs, decided, observable
 from vendor_double import FolderVendor
 
-from backends.adapter import Backend
+from backends.adapter import Backend, Work
 from em.execution import MAX_ATTEMPTS, Execution, subject
 from em.ideal import ideal
 from em.methods import METHODS
@@ -231,6 +231,23 @@ def test_a_vendor_that_keeps_failing_ends_the_job_in_a_sentence(tmp_path: Path) 
     bench.poll(2 * MAX_ATTEMPTS + 20)
     assert bench.states == ["QUEUED", "ERROR"]
     assert bench.results[0].error == f"double failed {MAX_ATTEMPTS} times, last: the vendor is busy"
+
+
+def test_an_adapter_that_breaks_over_one_job_does_not_stop_the_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit = bench.vendor.submit
+
+    def broken(work: Work, tag: str) -> str:
+        if tag == "decision-1":
+            raise ZeroDivisionError("a fault of ours")
+        return submit(work, tag)
+
+    monkeypatch.setattr(bench.vendor, "submit", broken)
+    bench.accept(decided(event_id="decision-1"))
+    bench.accept(decided(event_id="decision-2", job_id="healthy"))
+    bench.poll(2 * MAX_ATTEMPTS + 40)
+    by_job = {result.job_id: result for result in bench.results}
+    assert by_job["healthy"].status == "DONE"
+    assert by_job["job"].error == f"double failed {MAX_ATTEMPTS} times, last: ZeroDivisionError: a fault of ours"
 
 
 FAULTS: dict[str, tuple[Callable[[], Event[JobRouted]], str]] = {
