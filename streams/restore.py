@@ -3,14 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.codec import decode
 from schemas.errors import InputError
+from schemas.record import Record
 from streams.connection import connected, reader
-from streams.views import Held, HeldByKey, LastHeld, LatestByKey
+from streams.views import Held, HeldByKey, LastHeld, LatestByKey, View
+
+R = TypeVar("R", bound=Record)
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +45,7 @@ class Follower:
         for partition, messages in (await consumer.getmany(timeout_ms=200)).items():
             view = self._views[partition.topic]
             for message in messages:
-                try:
-                    view.apply(decode(view.kind, message.value))
-                except InputError as error:
-                    logger.warning("view of %s: record %d of partition %d is passed over: %s", *_where(message), error)
+                _take(view, message, view.apply)
 
 
 async def restore(brokers: str, views: Iterable[Held[Any]], partition: int) -> None:
@@ -58,11 +59,14 @@ async def restore(brokers: str, views: Iterable[Held[Any]], partition: int) -> N
 async def _restore_all(consumer: AIOKafkaConsumer, view: HeldByKey[Any], source: TopicPartition) -> None:
     consumer.assign([source])
     await consumer.seek_to_beginning(source)
-    await _read_to_end(consumer, view, source)
+    await _read_to_end(consumer, source, lambda message: _take(view, message, partial(view.apply, source.partition)))
 
 
 async def _restore_last(consumer: AIOKafkaConsumer, view: LastHeld[Any], source: TopicPartition) -> None:
-    """Reads the tail, and a longer one as long as it holds no record: control records and aborted ones take offsets too."""
+    """Reads the tail, and a longer one as long as it holds no record: control records and aborted ones take offsets too.
+
+    A record that cannot be read ends the worker: going on from an older one would fork what the partition's owner writes.
+    """
     consumer.assign([source])
     begin = (await consumer.beginning_offsets([source]))[source]
     end = (await consumer.end_offsets([source]))[source]
@@ -70,18 +74,26 @@ async def _restore_last(consumer: AIOKafkaConsumer, view: LastHeld[Any], source:
     while view.last(source.partition) is None and end > begin:
         start = max(begin, end - tail)
         consumer.seek(source, start)
-        await _read_to_end(consumer, view, source)
+        await _read_to_end(consumer, source, lambda message: view.apply(source.partition, decode(view.kind, message.value)))
         if start == begin:
             return
         tail *= 8
 
 
-async def _read_to_end(consumer: AIOKafkaConsumer, view: Held[Any], source: TopicPartition) -> None:
+async def _read_to_end(consumer: AIOKafkaConsumer, source: TopicPartition, take: Callable[[Any], None]) -> None:
     ends = await consumer.end_offsets([source])
     while not await _reached(consumer, ends):
         for messages in (await consumer.getmany(timeout_ms=200)).values():
             for message in messages:
-                view.apply(source.partition, decode(view.kind, message.value))
+                take(message)
+
+
+def _take(view: View[R], message: Any, apply: Callable[[R], None]) -> None:
+    """Applies the message; one that cannot be read is passed over."""
+    try:
+        apply(decode(view.kind, message.value))
+    except InputError as error:
+        logger.warning("view of %s: record %d of partition %d is passed over: %s", *_where(message), error)
 
 
 _RESTORERS: Mapping[type, Callable[..., Awaitable[None]]] = {HeldByKey: _restore_all, LastHeld: _restore_last}
