@@ -35,6 +35,8 @@ from streams.connection import connected, reader, writer
 from streams.errors import StreamsError
 
 PARTITIONS = 4
+QUIET_SECONDS = 45.0
+"""Without any output for so long, with the broker there, nothing more is to come; longer than any stand-still that is allowed."""
 
 PATIENCE_SECONDS = 120.0
 """Without any output for so long, a run has hung for ever."""
@@ -154,7 +156,7 @@ class Meter:
                         count = sum((await asyncio.wait_for(consumer.end_offsets(sources), 5)).values())
                         now = time.monotonic()
                         if count != self.count:
-                            if self.count and self.back_at is not None:
+                            if self.back_at is not None:
                                 silence = now - max(moved, self.back_at)
                                 self._report.longest_standstill_seconds = max(self._report.longest_standstill_seconds, silence)
                             self.count, moved = count, now
@@ -215,7 +217,7 @@ async def chaos(folder: Path, report: Report, rate: float, every: float, kills: 
                 next_kill = time.monotonic() + every
             if meter.count != last:
                 last, last_moved = meter.count, time.monotonic()
-            elif producing.done() and time.monotonic() - last_moved > 45:
+            elif producing.done() and time.monotonic() - max(last_moved, meter.back_at or 0.0) > QUIET_SECONDS:
                 break
             await asyncio.sleep(0.1)
     finally:

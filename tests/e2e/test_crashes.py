@@ -229,7 +229,7 @@ class TestSupervisor:
         assert set(left) & set(orphans(local.home)) == set()
         with pytest.raises(PlatformError, match="runs already"):
             await asyncio.to_thread(start, local, vendor)
-        assert [event.event_id for event in await local.records(JobCompleted)] == [event.event_id for event in before]
+        assert {event.event_id for event in await local.records(JobCompleted)} == {event.event_id for event in before}
         async with Client(local.brokers) as client:
             assert (await client.run(timeout=60, **BELL_JOB, backend="double")).status == "DONE"
         report = await local.verify()
