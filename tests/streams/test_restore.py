@@ -16,6 +16,9 @@ from schemas.record import now
 from streams.restore import Follower, restore
 from streams.views import HeldByKey, LastHeld, LatestByKey
 
+MUCH = "x" * 3000
+"""So long that 3,000 records of it are more than one fetch brings."""
+
 
 @asynccontextmanager
 async def transactions(broker):
@@ -73,13 +76,14 @@ class TestLatestByKey:
     async def test_is_complete_before_it_says_so_and_goes_on_following(self, fresh_broker):
         mark, view = uuid.uuid4().hex, LatestByKey(JobCancel)
         async with transactions(fresh_broker) as publish:
-            await publish(JobCancel, [cancel(f"{mark}-{number}", "first") for number in range(3000)])
-            await publish(JobCancel, [cancel(f"{mark}-7", "second")])
+            await publish(JobCancel, [cancel(f"{mark}-{number}", MUCH) for number in range(3000)], partition=1)
+            await publish(JobCancel, [cancel(f"{mark}-7", "second")], partition=1)
             for number in range(3):
-                await publish(JobCancel, [cancel(f"{mark}-{number}", "aborted"), cancel(f"{mark}-x", "aborted")], commit=False)
+                aborted = [cancel(f"{mark}-{number}", "aborted"), cancel(f"{mark}-x", "aborted")]
+                await publish(JobCancel, aborted, partition=1, commit=False)
             async with following(fresh_broker, view):
                 ours = {key: found.reason for key, found in view.items() if key.startswith(mark)}
-                assert ours == {f"{mark}-{number}": "second" if number == 7 else "first" for number in range(3000)}
+                assert ours == {f"{mark}-{number}": "second" if number == 7 else MUCH for number in range(3000)}
                 await publish(JobCancel, [cancel(f"{mark}-later", "third")])
                 async with asyncio.timeout(10):
                     while f"{mark}-later" not in view:  # noqa: ASYNC110 - nothing tells when a view has changed
