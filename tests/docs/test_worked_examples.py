@@ -1,6 +1,7 @@
 """The adapter and the reader that the pages show, taken from the pages and run."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -147,3 +148,32 @@ class TestFlips:
     def test_it_goes_with_every_extrapolation(self) -> None:
         reader = _module("docs/add-a-mitigation-method.md", "flips").FlipAveragedReader()
         assert Mitigated(reader, "linear").name == "flips-zne-linear"
+
+
+def test_the_first_change_of_the_onboarding_fails_before_and_passes_after(tmp_path: Path) -> None:
+    for folder in ("schemas", "scheduler", "tests/scheduler"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    page = "docs/onboarding.md"
+    with (tmp_path / "tests" / "scheduler" / "test_crypto.py").open("a") as tests:
+        tests.write(f"\n\n{block(page, 'suite')}")
+
+    def run() -> int:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "finite_field",
+            "tests/scheduler/test_crypto.py",
+        ]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
+
+    assert run() == 1
+    crypto = tmp_path / "scheduler" / "crypto.py"
+    above = '        "X448": Suite(_CLASSICAL, "RFC 7748"),\n'
+    crypto.write_text(crypto.read_text().replace(above, above + block(page, "row")))
+    assert run() == 0
