@@ -18,7 +18,7 @@ help: ## list the targets
 setup: ## install what is missing: Debian and Python packages, Kafka, the PKCS#11 token (quick when it is done)
 	@deploy/setup/setup.sh
 
-demo: setup ## run six jobs from request to signed, verified result, then stop
+demo: setup ## run the example jobs from request to signed, verified result, then stop
 	@$(PYTHON_BIN)/quantumai demo
 
 test: setup ## run all tests, on a real broker

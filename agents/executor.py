@@ -23,7 +23,7 @@ def build(settings: Settings) -> Agent:
         handle=execution.accept,
         handle_event=True,
         tick=execution.poll,
-        every=0.02,
+        every=0.05,
         tick_subject=subject,
         offload=True,
         attest={JobCompleted: completed_manifest},

@@ -15,7 +15,7 @@ from kms.errors import KmsError
 from schemas.errors import InputError
 from streams.errors import StreamsError
 
-EXPECTED = (StreamsError, KmsError, BackendError, EmError, InputError)
+EXPECTED = (StreamsError, KmsError, BackendError, EmError, InputError, OSError)
 """Errors whose message is made for the user: the roots of our rooms, and what an input caused."""
 
 

@@ -8,6 +8,7 @@ from kms.keys import LOG_USE
 from kms.modules import installed_module, soft_token
 from kms.provision import init_token
 from kms.token import open_token
+from streams.errors import SettingsError
 from streams.settings import Settings
 
 
@@ -21,9 +22,14 @@ def prepare(settings: Settings) -> Mapping[str, str]:
         SettingsError: a vendor's token and no PIN.
     """
     home = settings.home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"the folder {home} cannot be made ({error.strerror}): choose another with --home") from error
     folder = home / "token"
     module = (settings.pkcs11_module or installed_module(folder)).resolve()
+    if not module.is_file():
+        raise SettingsError(f"there is no PKCS#11 module {module}: check QUANTUMAI_PKCS11_MODULE")
     environment = {"QUANTUMAI_HOME": str(home), "QUANTUMAI_PKCS11_MODULE": str(module)}
     ours = soft_token(module) is not None
     pin = settings.pin() if settings.token_pin or settings.token_pin_file or not ours else None
@@ -35,6 +41,7 @@ def prepare(settings: Settings) -> Mapping[str, str]:
             pin = made.pin_file.read_text().strip()
     token = open_token(module, settings.token_label, pin or "", folder if ours else None)
     ring = KeyRing.open(home / "keys.db", token)
-    ring.ensure(LOG_USE, LOG_SUITES)
+    for key in ring.ensure(LOG_USE, LOG_SUITES):
+        key.sign(b"can this token sign with the keys of this key ring?")  # before trust is put into them
     ring.public().save(home / "trust.json")
     return environment

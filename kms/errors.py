@@ -2,14 +2,14 @@
 
 # ruff: noqa: N818 - a class is named for what broke
 
-from schemas.errors import InputError
+from schemas.errors import InputError, OutageError
 
 
 class KmsError(Exception):
     """The root of this room's errors."""
 
 
-class TokenError(KmsError):
+class TokenError(KmsError, OutageError):
     """The token cannot do what it was asked."""
 
 

@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class OutageError(Exception):
+    """Something of ours is out of order, so that no input can be handled: the worker leaves instead of blaming its inputs."""
+
+
 class UndecodableError(InputError):
     """Bytes that are no event of ours: bad framing, unknown fingerprint, or a body that its schema cannot read."""
 

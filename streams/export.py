@@ -142,14 +142,29 @@ class Bundle:
             try:
                 for entry in cast(Iterator[dict[str, Any]], reader(file)):
                     headers = tuple((header["key"], header["value"]) for header in entry.pop("headers"))
-                    yield Message(**entry, headers=headers)
+                    message = Message(**entry, headers=headers)
+                    self._refuse_strays(message)
+                    yield message
                     count += 1
-            except GeneratorExit:
+            except (GeneratorExit, BundleError):
                 raise
             except Exception as error:  # as above
                 raise BundleError(f"{self.path} is damaged behind message {count}: {type(error).__name__}: {error}") from error
         if count != self.count:
             raise BundleError(f"{self.path} is cut off: {count} of {self.count} messages are there; fetch it again")
+
+    def _refuse_strays(self, message: Message) -> None:
+        """Evidence outside the ranges that the file names would be matched, but never missed: a place to hide a forgery."""
+        place = (message.topic, message.partition)
+        found = self.evidence
+        named = [part[place] for part in (found.settled, found.logs, found.before, found.after) if place in part]
+        evident = message.topic in (*AUDITED, *LOGS)
+        if evident and not any(
+            span.start <= message.offset and (span.stop is None or message.offset < span.stop) for span in named
+        ):
+            raise BundleError(
+                f"{self.path} holds {message.topic}[{message.partition}]@{message.offset}, outside the ranges it names"
+            )
 
 
 class _Writing:

@@ -5,6 +5,7 @@ What a fault does, all in one place:
 | the input | goes to |
 |---|---|
 | is not decodable, or refused by the model, or by the handler as an `InputError` | `dead.letter`, at once |
+| makes the handler raise an `OutageError` | again, after a back-off; the worker leaves when the attempts are used up |
 | makes the handler raise anything else | again, after a back-off; `dead.letter` when the attempts are used up |
 """
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from aiokafka import TopicPartition
 
+from schemas.errors import OutageError
 from streams import metrics
 from streams.agent import Agent
 from streams.faust_app import Fetched
@@ -126,6 +127,8 @@ class PartitionOwner:
             handled = await self._timed(lambda batch=messages: self._handling.handle(batch))  # type: ignore[misc]
             if handled.failure is not None and handled.done == 0:
                 attempts += 1
+                if attempts >= ATTEMPTS and isinstance(handled.failure, OutageError):
+                    raise handled.failure
                 if attempts >= ATTEMPTS:
                     logger.error("giving up on %s after %d attempts", _name(messages[0]), attempts, exc_info=handled.failure)
                     handled = Handled([self._handling.dead_letter(messages[0], handled.failure, attempts)], done=1, dead=1)

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     Faust, so the worker has one way to run.
     """
 
-    model_config = SettingsConfigDict(env_prefix="QUANTUMAI_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="QUANTUMAI_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     home: Path = Path(".quantumai")
     """Data, logs and keys of the local platform."""

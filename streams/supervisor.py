@@ -123,14 +123,21 @@ class Supervisor:
             worker.end(deadline)
         self._broker.end()
         self._state = dataclasses.replace(self._state, processes={})
-        write_state(self._folder, self._state)
+        self._write()
 
     def _tell(self) -> None:
         processes = {BROKER: self._broker.state(), **{agent: worker.state() for agent, worker in self._workers.items()}}
         self._state = dataclasses.replace(self._state, processes=processes)
         if self._state != self._told:
+            self._write()
+
+    def _write(self) -> None:
+        """Tells `status`; on a full disk the processes go on untold, and it is tried again at the next turn."""
+        try:
             write_state(self._folder, self._state)
             self._told = self._state
+        except OSError as error:
+            logger.warning("the platform's state cannot be written: %s", error)
 
     def _on_signal(self, *_: object) -> None:
         self._stop = True
