@@ -66,8 +66,9 @@ def _with_circuits(fields: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _object(path: Path) -> dict[str, Any]:
+    text = _read(path)
     try:
-        content = json.loads(_read(path), object_pairs_hook=_without_doubles)
+        content = json.loads(text, object_pairs_hook=_without_doubles)
     except json.JSONDecodeError as error:
         raise JobFileError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:

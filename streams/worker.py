@@ -232,7 +232,8 @@ async def _topics(brokers: str, wanted: set[str]) -> dict[str, int]:
             if not missing:
                 return found
             problem = TopicMismatchError(
-                f"the topics {', '.join(missing)} do not exist at {brokers}: `quantumai up` makes them, or `python -m streams.make_topics`"
+                f"the topics {', '.join(missing)} do not exist at {brokers}: "
+                "`quantumai up` makes them, or `python -m streams.make_topics`"
             )
         except BrokerUnavailableError as error:
             problem = error
