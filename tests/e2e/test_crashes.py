@@ -131,11 +131,12 @@ class TestExecutor:
     async def test_killed_while_it_simulates_the_run_begins_anew_with_the_same_result(self, local: LocalPlatform) -> None:
         async with Client(local.brokers) as client:
             submitted = await client.submit(**SLOW_JOB)
-            await until_state(client, submitted, "RUNNING")
+            running = await until_state(client, submitted, "RUNNING")
             local.kill("executor")
             job = await over(client, submitted)
             undisturbed = await client.run(timeout=60, **SLOW_JOB)
-        assert job.state == "DONE" and job.completed is not None
+        assert job.state == "DONE" and job.completed is not None and running.status is not None
+        assert job.completed.vendor_job_id != running.status.vendor_job_id, "it had ended before it was killed"
         assert job.completed.result_hash == undisturbed.result_hash
         await stands_once(local, job)
 
