@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 
-from schemas.errors import InputError
+from schemas.errors import InputError, OutageError
 from schemas.jobs import JobCancel
 from schemas.manifests import KmsAudit
 from schemas.record import Record
@@ -37,7 +37,11 @@ def moody(cancel: JobCancel) -> Record:
     return copy(cancel)
 
 
-HANDLERS = {"copy": copy, "slow": slow, "moody": moody}
+def outage(cancel: JobCancel) -> Record:
+    raise OutageError("the token is gone")
+
+
+HANDLERS = {"copy": copy, "slow": slow, "moody": moody, "outage": outage}
 
 
 def main() -> int:

@@ -164,6 +164,17 @@ async def test_a_worker_that_joins_and_one_that_is_killed_double_and_lose_nothin
     assert Counter(record.kid for record in found) == Counter(names)
 
 
+async def test_an_outage_of_ours_ends_the_worker_and_blames_no_input(broker):
+    mark = uuid.uuid4().hex
+    await send(broker.bootstrap, [event(mark, mark)])
+    with sample("outage", broker.bootstrap) as broken:
+        assert broken.wait(60) == 1
+        assert "the token is gone" in broken.stderr.read()
+    with sample("copy", broker.bootstrap, group=broken.group):
+        found = await collect(broker.bootstrap, KmsAudit, by(mark), 1)
+    assert [record.kid for record in found] == [mark]
+
+
 async def test_records_of_an_aborted_transaction_are_never_acted_upon(broker):
     """Pitfall 13, seen from the second hop: whoever reads what a transaction wrote and took back."""
     mark = uuid.uuid4().hex
