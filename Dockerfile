@@ -12,7 +12,7 @@ WORKDIR /app
 COPY requirements.lock ./
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
 COPY deploy/broker deploy/broker
-RUN deploy/broker/jars.sh && rm -rf /root/.m2
+RUN deploy/broker/jars.sh && rm -rf ~/.m2
 COPY schemas schemas
 COPY streams streams
 RUN /opt/venv/bin/python -m streams.class_archive

@@ -63,7 +63,7 @@ class Owners(Protocol):
         """Takes what was fetched."""
 
     def full(self) -> set[TopicPartition]:
-        """Partitions that must not be fetched from for now."""
+        """Partitions that must not be fetched from until they have caught up."""
 
 
 class _Thread(driver.AIOKafkaConsumerThread):

@@ -66,7 +66,7 @@ class PartitionOwner:
 
     @property
     def full(self) -> bool:
-        """True when no more should be fetched for now."""
+        """True when no more should be fetched until some are answered for."""
         return len(self._backlog) >= BACKLOG_EVENTS
 
     def feed(self, fetched: Fetched) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from schemas.topics import MAX_DERIVED_BYTES
 from streams.errors import StreamsError
 from streams.handling import Outgoing
 
@@ -42,7 +41,6 @@ class Transactions:
             transactional_id=f"{group}-{partition.topic}-{partition.partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_SECONDS * 1000,
             max_batch_size=_BATCH_BYTES,
-            max_request_size=2 * MAX_DERIVED_BYTES,
             request_timeout_ms=int(COMMIT_SECONDS * 1000),
         )
 
