@@ -61,6 +61,8 @@ class Commands(TyperGroup):
         """Runs the command."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # `quantumai tail … | head`: click ends quietly
+            raise
         except EXPECTED as error:
             typer.secho(f"quantumai: {error}", err=True, fg=typer.colors.RED)
             raise typer.Exit(1) from error
