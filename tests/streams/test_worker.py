@@ -139,7 +139,10 @@ async def test_failures_are_retried_in_order_and_given_up_after_the_last_attempt
         await send(broker.bootstrap, [event(name, mark) for name in names])
         good = await collect(broker.bootstrap, KmsAudit, by(mark), 2)
         letters = await collect(
-            broker.bootstrap, DeadLetter, lambda letter: letter.agent == worker.group and letter.original_key.decode() in names, 2
+            broker.bootstrap,
+            DeadLetter,
+            lambda letter: letter.agent == worker.group and letter.original_key in [name.encode() for name in names],
+            2,
         )
     assert {record.kid for record in good} == {f"twice-{mark}", f"good-{mark}"}
     assert {letter.original_key.decode(): (letter.attempts, letter.reason) for letter in letters} == {
