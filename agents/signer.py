@@ -32,6 +32,7 @@ def build(settings: Settings) -> Agent:
         views=[checkpoints],
         handle=signer.sign,
         batch=True,
+        linger=0.05,  # two signatures and a transaction for each batch: twenty a second and log are enough
         offload=True,
         tick=signer.heartbeat,
         every=5.0,

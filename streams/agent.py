@@ -31,6 +31,7 @@ class Agent:
         handle_event: `handle` takes the whole `Event` (record, event id, digest) and not just the record.
         batch: `handle` takes (partition, records) and answers for all of them at once; its nth output of a type
             belongs to the nth input.
+        linger: seconds to wait for more inputs before a transaction; for a `handle` that costs by the batch, not by the event.
         offload: run `handle` and `tick` in a thread, because they compute or sign for longer than a few milliseconds.
         tick: partition -> records to publish, called every `every` seconds for each partition of `reads[0]` held here,
             in a transaction of its own. Never concurrently with `handle` of the same partition.
@@ -49,6 +50,7 @@ class Agent:
     handle: Handle | HandleBatch
     handle_event: bool = False
     batch: bool = False
+    linger: float = 0.0
     offload: bool = False
     tick: Tick | None = None
     every: float = 1.0

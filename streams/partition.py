@@ -103,6 +103,8 @@ class PartitionOwner:
             while not self._released:
                 self._wake.clear()
                 if self._backlog:
+                    if self._agent.linger and len(self._backlog) < BATCH_EVENTS:
+                        await asyncio.sleep(self._agent.linger)
                     await self._step([self._backlog.popleft() for _ in range(min(len(self._backlog), BATCH_EVENTS))])
                 now = time.monotonic()
                 if self._ticks and now >= next_tick and not self._released:
