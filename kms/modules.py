@@ -1,6 +1,10 @@
 """The two PKCS#11 modules that this project sets up itself: what each reads, and what stands in it."""
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,3 +89,26 @@ def environment(module: Path, folder: Path) -> dict[str, str]:
     if token is None:
         raise ModuleMissing(f"{module} is neither Kryoptic nor SoftHSM2: configure it as its vendor says, without a folder of ours")
     return {token.variable: str(folder.resolve() / token.configuration)}
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While it lasts, no other process of ours makes or opens the token in `folder`."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def login_alone(module: Path) -> Iterator[None]:
+    """`alone` in the folder that the environment names; a vendor's module, or one configured elsewhere, needs or gets no lock.
+
+    SoftHSM2 writes its token's file at every login, and whoever reads it then finds it torn: "not initialised".
+    """
+    token = soft_token(module)
+    configuration = Path(os.environ.get(token.variable, "")) if token else Path()
+    if not configuration.is_file() or not os.access(configuration.parent, os.W_OK):
+        yield
+        return
+    with alone(configuration.parent):
+        yield

@@ -1,18 +1,15 @@
 """Makes a development token in a folder of the user's choosing, once: configuration, PIN file, initialised token."""
 
-import fcntl
 import json
 import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kms.errors import ModuleMissing, TokenError
-from kms.modules import environment, soft_token
+from kms.modules import alone, environment, soft_token
 
 PIN_FILE = "pin"
 _SECONDS = 60
@@ -52,7 +49,7 @@ def init_token(module: Path, label: str, folder: Path, pin: str | None = None, s
     if not module.is_file() or kind is None:
         raise ModuleMissing(f"{module} is no Kryoptic or SoftHSM2 module here; initialise a vendor's token with the vendor's tool")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _alone(folder):
+    with alone(folder):
         kind.write(folder)
         if kind.mark == "softhsm":
             (folder / kind.storage).mkdir(exist_ok=True, mode=0o700)
@@ -83,9 +80,3 @@ def _initialise(module: Path, label: str, pin: str, so_pin: str, variables: dict
     if done.returncode:
         raise TokenError(f"token {label!r} cannot be initialised: {done.stderr.strip() or f'exit {done.returncode}'}")
 
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -16,7 +16,7 @@ from typing import Protocol
 from kms.cryptoki import Cryptoki
 from kms.errors import PinMissing
 from kms.keys import KeySpec, TokenKey
-from kms.modules import environment
+from kms.modules import environment, login_alone
 from kms.sealing import Pkcs11Token
 
 
@@ -59,4 +59,5 @@ def open_token(module: Path, label: str, pin: str, folder: Path | None = None) -
         )
     if folder is not None:
         os.environ.update(environment(module, folder))
-    return Pkcs11Token(Cryptoki.login(module, label, pin))
+    with login_alone(module):
+        return Pkcs11Token(Cryptoki.login(module, label, pin))
