@@ -79,4 +79,3 @@ def _initialise(module: Path, label: str, pin: str, so_pin: str, variables: dict
     )
     if done.returncode:
         raise TokenError(f"token {label!r} cannot be initialised: {done.stderr.strip() or f'exit {done.returncode}'}")
-
