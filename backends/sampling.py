@@ -1,6 +1,7 @@
 """From what the qubits are to what is read: flips, readout errors, shots, and the spelling of bit strings."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ def reading(qubit: QubitCalibration, flipped: bool, flip_error: float) -> Floats
 
 def misread(probabilities: Floats, readings: Sequence[Floats]) -> Floats:
     """The (2^n,) distribution of what is read, qubit k being bit k of the index."""
-    shaped = probabilities.reshape((2,) * len(readings))
+    shaped: NDArray[Any] = probabilities.reshape((2,) * len(readings))
     for bit, matrix in enumerate(readings):
         axis = len(readings) - 1 - bit
         shaped = np.moveaxis(np.tensordot(matrix, shaped, axes=(1, axis)), 0, axis)
