@@ -56,17 +56,14 @@ class LogSigner:
         log_id, tree = self._log(partition)
         grown = tree.append([manifest_leaf(request.payload_type, request.payload) for request in requests])
         signed = [
-            ManifestSigned(
-                subject=request.subject,
-                payload_type=request.payload_type,
-                payload=request.payload,
-                event_topic=request.event_topic,
-                event_id=request.event_id,
-                event_digest=request.event_digest,
-                log_id=log_id,
-                index=index,
-                tree_size=grown.frontier.size,
-                inclusion_proof=proof,
+            ManifestSigned.unchecked(
+                {
+                    **request.__dict__,
+                    "log_id": log_id,
+                    "index": index,
+                    "tree_size": grown.frontier.size,
+                    "inclusion_proof": proof,
+                }
             )
             for index, (request, proof) in enumerate(zip(requests, grown.inclusion, strict=True), tree.size)
         ]

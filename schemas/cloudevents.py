@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from schemas.errors import UndecodableError
@@ -15,6 +16,7 @@ R_co = TypeVar("R_co", bound=Record, covariant=True)
 CONTENT_TYPE = b"application/avro"
 TYPE_PREFIX = "ai.quantumai."
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:quantumai:events").bytes
+_SPECVERSION = ("ce_specversion", b"1.0")
 _REQUIRED = ("ce_id", "ce_type", "ce_source", "ce_time")
 
 
@@ -54,17 +56,21 @@ def _uuid5(name: str) -> str:
 
 def headers(kind: type[Record], event_id: str, source: str, time: str, trace: str = "") -> list[tuple[str, bytes]]:
     """The Kafka headers of an event. `source` is a URI reference such as `/agents/policy`, `time` RFC 3339."""
-    attributes = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
+    attributes = [_SPECVERSION, ("ce_id", event_id.encode()), *_shared(kind, source, time)]
+    if trace:
+        attributes.append(("traceparent", trace.encode()))
+    return attributes
+
+
+@lru_cache(maxsize=256)
+def _shared(kind: type[Record], source: str, time: str) -> tuple[tuple[str, bytes], ...]:
+    """The attributes that all events of a kind have in common within a batch."""
+    return (
         ("ce_type", (TYPE_PREFIX + kind.topic).encode()),
         ("ce_source", source.encode()),
         ("ce_time", time.encode()),
         ("content-type", CONTENT_TYPE),
-    ]
-    if trace:
-        attributes.append(("traceparent", trace.encode()))
-    return attributes
+    )
 
 
 def timestamp() -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from schemas.avro import fingerprint, schema_of
 from schemas.binary import Write, writer
+from schemas.binary_reader import Read, reader
 from schemas.errors import InvalidRecordError, UndecodableError
 from schemas.record import Record
 from schemas.topics import TOPICS
@@ -49,26 +50,28 @@ def decode(kind: type[R], value: bytes | None) -> R:
     if value is None or value[:2] != MARKER or len(value) < HEADER_BYTES:
         raise UndecodableError(f"{kind.topic}: not Avro single-object encoding, which starts with C3 01 and 8 bytes of fingerprint")
     schemas = _readers(kind)
-    written, current = schemas.get(value[2:HEADER_BYTES], (None, None))
-    if written is None:
+    found = schemas.get(value[2:HEADER_BYTES])
+    if found is None:
         raise UndecodableError(
             f"{kind.topic}: no schema of this topic has the fingerprint {value[2:HEADER_BYTES].hex()}; known: "
             + ", ".join(sorted(known.hex() for known in schemas))
         )
-    body = BytesIO(value)
-    body.seek(HEADER_BYTES)
+    written, older = found
     try:
-        fields = schemaless_reader(body, written, None)
-        end = body.tell()
+        fields, end = written(value, HEADER_BYTES)
         if (
-            current is not None
-        ):  # only now: where fastavro skips a field that was dropped, it does not notice that the body is cut off
-            body.seek(HEADER_BYTES)
-            fields = schemaless_reader(body, written, current)
-    except Exception as error:  # fastavro raises a dozen types on a broken body, IndexError and MemoryError among them
+            end == len(value) and older is not None
+        ):  # fastavro skips fields that were dropped without noticing that a body is cut off
+            fields = schemaless_reader(BytesIO(value[HEADER_BYTES:]), *older)
+    except Exception as error:  # a broken body raises a dozen types, IndexError and UnicodeDecodeError among them
         raise UndecodableError(f"{kind.topic}: the Avro body is broken: {type(error).__name__}: {error}") from error
     if end != len(value):
-        raise UndecodableError(f"{kind.topic}: {len(value) - end} bytes left over behind the Avro body")
+        fault = (
+            f"{len(value) - end} bytes left over behind it"
+            if end < len(value)
+            else f"cut off, {end - len(value)} bytes are missing"
+        )
+        raise UndecodableError(f"{kind.topic}: the Avro body is broken: {fault}")
     try:
         return cast(R, kind.__pydantic_validator__.validate_python(fields))  # skips `model_validate`'s checks of its own arguments
     except ValidationError as error:
@@ -88,13 +91,14 @@ def _writer(kind: type[Record]) -> tuple[bytes, Write]:
 
 
 @cache
-def _readers(kind: type[Record]) -> dict[bytes, tuple[Any, Any]]:
-    """Fingerprint -> (writer schema, reader schema or None where both are the same: resolution costs time)."""
-    current = parse_schema(json.loads(json.dumps(schema_of(kind))))
-    readers: dict[bytes, tuple[Any, Any]] = {}
-    for released in released_schemas(kind):
-        readers[fingerprint(released)] = (parse_schema(released), current)
-    readers[fingerprint(schema_of(kind))] = (current, None)
+def _readers(kind: type[Record]) -> dict[bytes, tuple[Read, tuple[Any, Any] | None]]:
+    """Fingerprint -> (reader of what was written, (writer schema, reader schema) where both differ: resolution costs time)."""
+    schema = schema_of(kind)
+    current = parse_schema(json.loads(json.dumps(schema)))
+    readers: dict[bytes, tuple[Read, tuple[Any, Any] | None]] = {
+        fingerprint(released): (reader(released), (parse_schema(released), current)) for released in released_schemas(kind)
+    }
+    readers[fingerprint(schema)] = (reader(schema), None)
     return readers
 
 

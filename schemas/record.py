@@ -1,7 +1,7 @@
 """The base of every record on a topic: frozen, closed, finite, and keyed."""
 
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -37,3 +37,14 @@ class Record(Part):
     def key(self) -> bytes:
         """The Kafka key, UTF-8."""
         return str(getattr(self, self.key_field)).encode()
+
+    @classmethod
+    def unchecked(cls, fields: dict[str, Any]) -> Self:
+        """The record of all its `fields`, each known to be valid: from a validated record, or computed. Saves validation."""
+        record = cls.__new__(cls)
+        for name, value in (("__dict__", fields), ("__pydantic_fields_set__", set(fields)), *_UNUSED):
+            object.__setattr__(record, name, value)
+        return record
+
+
+_UNUSED = (("__pydantic_extra__", None), ("__pydantic_private__", None))

@@ -82,7 +82,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one per event, and frozen ones take three times as long to make
 class _Origin:
     """Where outputs come from: an input (or a tick, without one) of a partition, at a time."""
 

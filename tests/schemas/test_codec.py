@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from model_strategies import records
 
 from schemas.avro import fingerprint, schema_of
+from schemas.binary_reader import reader
 from schemas.codec import HEADER_BYTES, MARKER, decode, encode, topic_of
 from schemas.errors import InvalidRecordError, UndecodableError
 from schemas.jobs import JobCompleted, JobRequested
@@ -175,3 +176,32 @@ def test_numbers_keep_their_kind_in_parameters():
     decoded = decode(JobCompleted, encode(completed)).parameters
     assert decoded == parameters
     assert {name: type(value) for name, value in decoded.items()} == {name: type(value) for name, value in parameters.items()}
+
+
+def test_blocks_that_say_their_size_are_read():
+    """Avro 1.12, Arrays: a negative count is followed by the block's size in bytes; ours never writes one."""
+    schema = {
+        "type": "record",
+        "name": "R",
+        "namespace": "n",
+        "fields": [{"name": "a", "type": {"type": "array", "items": "string"}}],
+    }
+    in_two_blocks = b"\x03\x08" + b"\x02x" + b"\x02y" + b"\x01\x04" + b"\x02z" + b"\x00"
+    official = avro.io.DatumReader(avro.schema.parse(json.dumps(schema))).read(avro.io.BinaryDecoder(io.BytesIO(in_two_blocks)))
+    assert reader(schema)(in_two_blocks, 0) == (official, len(in_two_blocks)) == ({"a": ["x", "y", "z"]}, len(in_two_blocks))
+
+
+def test_a_number_of_more_than_64_bits_is_refused():
+    schema = {"type": "record", "name": "R", "namespace": "n", "fields": [{"name": "a", "type": "long"}]}
+    largest = b"\xfe" + b"\xff" * 8 + b"\x01"
+    assert reader(schema)(largest, 0) == ({"a": 2**63 - 1}, 10)
+    for body in (b"\xfe" + b"\xff" * 8 + b"\x03", b"\xff" * 10 + b"\x01"):
+        with pytest.raises(ValueError, match="more than 64 bits"):
+            reader(schema)(body, 0)
+
+
+def test_a_record_of_known_values_is_the_record():
+    built = JobRequested.unchecked(dict(JOB))
+    assert built == JOB
+    assert (encode(built), built.model_dump(), hash(built.job_id)) == (encode(JOB), JOB.model_dump(), hash(JOB.job_id))
+    assert built.model_copy(update={"shots": 7}).shots == 7
