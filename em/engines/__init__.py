@@ -1,0 +1,1 @@
+"""Simulation engines behind one interface: exact where a circuit is small, approximate and labelled where it is not."""
