@@ -75,9 +75,9 @@ class Transactions:
             for (topic, partition), messages in _by_partition(outgoing).items()
             for batch in self._batches(messages)
         ]
-        if offsets:
-            await producer.send_offsets_to_transaction(dict(offsets), self._group)
         await asyncio.gather(*deliveries)
+        if offsets:  # only now: a broker that is adding the group to the transaction refuses its first records, for a back-off
+            await producer.send_offsets_to_transaction(dict(offsets), self._group)
         await producer.commit_transaction()
 
     def _batches(self, messages: Sequence[Outgoing]) -> list[BatchBuilder]:
