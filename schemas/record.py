@@ -41,10 +41,9 @@ class Record(Part):
     @classmethod
     def unchecked(cls, fields: dict[str, Any]) -> Self:
         """The record of all its `fields`, each known to be valid: from a validated record, or computed. Saves validation."""
-        record = cls.__new__(cls)
-        for name, value in (("__dict__", fields), ("__pydantic_fields_set__", set(fields)), *_UNUSED):
-            object.__setattr__(record, name, value)
+        record, put = cls.__new__(cls), object.__setattr__
+        put(record, "__dict__", fields)
+        put(record, "__pydantic_fields_set__", set(fields))
+        put(record, "__pydantic_extra__", None)
+        put(record, "__pydantic_private__", None)
         return record
-
-
-_UNUSED = (("__pydantic_extra__", None), ("__pydantic_private__", None))
