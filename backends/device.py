@@ -127,7 +127,7 @@ class Device:
         return self._compiled[key]
 
     def _compile(self, source: str, seed: int, level: int) -> Compiled:
-        program = qasm.take_apart(qasm.load(source))
+        program = qasm.program(source)
         width = program.body.num_qubits
         if width > len(self.calibration.qubits):
             size = len(self.calibration.qubits)

@@ -71,7 +71,7 @@ class SimulationPool:
         if self._executor is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["backends.pool"])  # the imports take seconds: once, not once per process
-            self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_die_with_the_parent)
+            self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=die_with_the_parent)
         return self._executor
 
 
@@ -103,7 +103,7 @@ def _simulator(calibration_id: str, encoded: bytes) -> Simulator:
     return _simulators[calibration_id]
 
 
-def _die_with_the_parent() -> None:
+def die_with_the_parent() -> None:
     """Ends this process when the one that uses it is killed: pool processes would otherwise wait for work for ever."""
     parent = multiprocessing.parent_process()
 

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from openqasm3 import ast
 from openqasm3 import parse as parse_text
@@ -89,6 +90,16 @@ def load(source: str) -> QuantumCircuit:
         raise QasmError("the OpenQASM source declares no qubit; declare some with `qubit[n] q;`")
     take_apart(circuit)
     return circuit
+
+
+@lru_cache(maxsize=64)
+def program(source: str) -> Program:
+    """A source taken apart; kept for the next device that compiles the same source, since parsing takes longer than compiling.
+
+    Raises:
+        QasmError: see `load`.
+    """
+    return take_apart(load(source))
 
 
 def take_apart(circuit: QuantumCircuit) -> Program:
