@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from schemas.jobs import JobRequested
 from schemas.record import Record
 from streams.connection import close, connect, reader
-from streams.errors import StreamsError
+from streams.errors import BrokerUnavailableError, StreamsError
 from streams.job_ids import not_before
 from streams.messages import Received, kind_of, typed
 from streams.progress import FOLLOWED, Job
@@ -23,6 +23,10 @@ _ALL: tuple[type[Record], ...] = (JobRequested, *FOLLOWED)
 
 _REMEMBERED = 10_000
 """Jobs that are kept although nobody waits for them; older ones are read back when asked for."""
+
+
+_STILL_SECONDS = 5.0
+"""A job that is requested again under its id is not run again: when nothing happens for so long, what happened before is read."""
 
 
 class UnknownJobError(StreamsError):
@@ -94,25 +98,38 @@ class Follower:
         """
         await self.start()
         tracked = self._track(job_id, whole=False)
-        if not tracked.whole:
-            records = await self._look_back(job_id, since)
-            self._tracked[job_id] = tracked  # it may have been forgotten meanwhile
-            for record in records:  # what came live meanwhile is there already: an older record changes nothing
-                tracked.show(tracked.job.fold(record))
-            tracked.whole = True
+        announced = tracked.whole
+        if not announced:
+            await self._complete(tracked, since)
         queue: asyncio.Queue[Job | Exception] = asyncio.Queue()
         tracked.watchers.add(queue)
         try:
             job = tracked.job
             yield job
             while not job.over:
-                changed = await queue.get()
+                try:
+                    async with asyncio.timeout(_STILL_SECONDS if announced else None):
+                        changed = await queue.get()
+                except TimeoutError:
+                    with suppress(UnknownJobError, BrokerUnavailableError):  # not there yet, or a broker that will be back
+                        await self._complete(tracked, since)
+                        announced = False
+                    continue
                 if isinstance(changed, Exception):
                     raise changed
                 job = changed
                 yield job
         finally:
             tracked.watchers.discard(queue)
+
+    async def _complete(self, tracked: _Tracked, since: datetime | None) -> None:
+        """Adds what stands in the topics; what came live meanwhile is there already, and an older record changes nothing."""
+        job_id = tracked.job.job_id
+        records = await self._look_back(job_id, since)
+        self._tracked[job_id] = tracked  # it may have been forgotten meanwhile
+        for record in records:
+            tracked.show(tracked.job.fold(record))
+        tracked.whole = True
 
     async def _look_back(self, job_id: str, since: datetime | None) -> list[Record]:
         """The job's records in the topics.

@@ -17,6 +17,7 @@ from schemas.errors import InputError
 from schemas.jobs import JobCancel, JobCompleted, JobRequested
 from schemas.threats import ThreatObserved
 from schemas.topics import MAX_EVENT_BYTES
+from streams import follower
 from streams.broker import free_port
 from streams.client import Client
 from streams.errors import BrokerUnavailableError, EventTooLargeError
@@ -154,6 +155,22 @@ async def test_another_client_reads_an_old_result_back(broker, named):
         assert (await late.status(submitted)).state == "DONE"
         with pytest.raises(UnknownJobError, match="no job nobody-asked was requested"):
             await late.result("nobody-asked", timeout=20)
+
+
+async def test_a_job_that_is_requested_again_under_its_id_has_the_result_that_it_had(broker, monkeypatch):
+    monkeypatch.setattr(follower, "_STILL_SECONDS", 0.3)
+
+    async def answer(agents, job):
+        if job.shots == 100:  # the executor runs no id twice
+            await agents.complete(job)
+        else:
+            await agents.publish(routed(job))
+
+    async with answering(broker.bootstrap, answer):
+        async with Client(broker.bootstrap) as client:
+            first = await client.run(timeout=20, **job_fields(shots=100))
+        async with Client(broker.bootstrap) as client:
+            assert await client.run(timeout=20, **job_fields(job_id=first.job_id, shots=200)) == first
 
 
 async def test_two_clients_wait_for_the_same_job(broker):
