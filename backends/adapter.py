@@ -1,10 +1,12 @@
 """What every backend offers, and what it is asked to run."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from backends.errors import WorkRefusedError
 from schemas.calibration import CalibrationUpdated, Price
+
+Fold: TypeAlias = Literal["global", "gate", "layer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,23 +19,35 @@ class Run:
     Attributes:
         body: index into `Work.bodies`.
         shots: >= 1; an adapter repeats the circuit where its device takes fewer at a time.
-        scale: 1 runs the body G; 2n + 1 runs G (G^-1 G)^n; 0 leaves it out and reads the same physical qubits in |0>.
+        scale: how often the noise acts: 1 runs the body as it is, more folds it; 0 leaves it out and reads the same
+            physical qubits in |0>. Global folding takes odd whole numbers, the others any number from 1 on.
         basis: a letter per qubit, the rightmost for qubit 0: X, Y or Z is read in that basis, I is not read.
             Empty: the body's own measurements are read.
         flips: qubits that are flipped by an X gate just before they are read.
+        fold: what is folded, see `backends.folding`: the whole body, each gate, or each layer.
+        twirl: the seed of a Pauli twirl of the two-qubit gates (`backends.frames`); None for none.
+        decoupling: the pulses that fill idle times, a key of `backends.decoupling.SEQUENCES`; empty for none.
+        pec: the seed of one sample of probabilistic error cancellation (`backends.cancellation`), whose sign and cost come
+            back in `Result.weights`; None for none.
     """
 
     body: int
     shots: int
-    scale: int = 1
+    scale: float = 1
     basis: str = ""
     flips: tuple[int, ...] = ()
+    fold: Fold = "global"
+    twirl: int | None = None
+    decoupling: str = ""
+    pec: int | None = None
 
     def __post_init__(self) -> None:
         if self.shots < 1:
             raise WorkRefusedError(f"a run needs at least one shot, got {self.shots}")
-        if self.scale < 0 or (self.scale and self.scale % 2 == 0):
-            raise WorkRefusedError(f"a scale must be 0 or odd, since folding scales by 2n + 1; got {self.scale}")
+        if self.fold == "global" and (self.scale < 0 or (self.scale and self.scale % 2 != 1)):
+            raise WorkRefusedError(f"a scale must be 0 or odd, since global folding scales by 2n + 1; got {self.scale}")
+        if self.scale != 0 and not 1 <= self.scale < float("inf"):
+            raise WorkRefusedError(f"a scale must be 0, or a number from 1 on; got {self.scale}")
         if self.basis and not set(self.basis) - {"I"} <= {"X", "Y", "Z"}:
             raise WorkRefusedError(f"a basis has a letter I, X, Y or Z per qubit, got {self.basis!r}")
 
@@ -67,12 +81,15 @@ class Result:
         execution_seconds: time on the device; a simulator says what the device would have taken (`backends.timing`).
         cost_usd: by the backend's price.
         calibration_id: the snapshot that it ran under.
+        weights: per run, what its counts are multiplied by: other than 1 for samples of error cancellation only. Empty
+            where all are 1.
     """
 
     counts: tuple[dict[str, int], ...]
     execution_seconds: float
     cost_usd: float
     calibration_id: str
+    weights: tuple[float, ...] = ()
 
 
 class Backend(Protocol):

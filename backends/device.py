@@ -1,7 +1,6 @@
 """A calibrated device as a compilation target: circuits become its own gates on the qubits it really uses."""
 
 import hashlib
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,29 +45,6 @@ class Compiled:
     operations: tuple[Operation, ...]
     places: tuple[int, ...]
     measured: tuple[int, ...]
-
-    def folded(self, scale: int) -> tuple[Operation, ...]:
-        """G (G^-1 G)^n for scale 2n + 1; nothing for scale 0."""
-        if scale == 0:
-            return ()
-        inverse = tuple(step for operation in reversed(self.operations) for step in inverted(operation))
-        return self.operations + (inverse + self.operations) * ((scale - 1) // 2)
-
-
-def inverted(operation: Operation) -> tuple[Operation, ...]:
-    """The inverse in the same gates, up to a global phase, with the same number of noisy ones.
-
-    Raises:
-        WorkRefusedError: a gate whose inverse the device does not have.
-    """
-    if operation.name == "rz":
-        return (Operation("rz", (-operation.parameters[0],), operation.qubits),)
-    if operation.name == "sx":  # Z sx Z = sx^-1, and rz(pi) is Z up to a phase
-        frame = Operation("rz", (math.pi,), operation.qubits)
-        return (frame, operation, frame)
-    if operation.name in {"x", "cx", "cz", "ecr"}:
-        return (operation,)
-    raise WorkRefusedError(f"the gate {operation.name} has no inverse among the device's gates, so that it cannot be folded")
 
 
 class Device:

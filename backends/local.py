@@ -87,6 +87,7 @@ class LocalBackend:
             execution_seconds=outcome.execution_seconds,
             cost_usd=cost(self.price(), job.shots, outcome.execution_seconds),
             calibration_id=self._calibration.calibration_id,
+            weights=outcome.weights,
         )
 
     def cancel(self, vendor_job_id: str) -> None:

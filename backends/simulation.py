@@ -1,14 +1,14 @@
 """Work on a device, simulated: exact density matrices for few qubits, noisy trajectories for more; all draws seeded.
 
-A distribution of outcomes belongs to (body, scale, basis); shots, flips and readout errors are drawn from it afterwards, so
-that a hundred twirled runs of one circuit cost one simulation. A flip fails with the reported error of its x gate.
+A distribution of outcomes belongs to a prepared run (`backends.preparation`); shots, flips and readout errors are drawn from
+it afterwards, so that a hundred readout twirls of one circuit cost one simulation. A flip fails with the reported error of its
+x gate.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import pi
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from qiskit_aer import AerSimulator
 from backends.adapter import Run, Work
 from backends.device import Compiled, Device, Operation, gate
 from backends.errors import BackendError, WorkRefusedError
+from backends.preparation import Prepared, prepare
 from backends.sampling import Floats, misread, misread_shots, reading, spelled, unpacked
-from backends.timing import critical_path, execution_seconds
 
 EXACT_QUBITS = 12
 """Up to here a density matrix (4^n numbers, 268 MB) is faster than the trajectories of a few thousand shots, and exact."""
@@ -34,28 +34,22 @@ MAX_AMPLITUDE_STEPS = 2e11
 _KEPT = 1024  # prepared circuits; their distributions have at most 2^12 probabilities: 32 MB
 _CHUNK = 1 << 16  # shots whose readout is drawn at once
 
-# X and Y are read by turning them to Z; the phases that H and H S-dagger would leave behind cannot be seen
-_TURNS: dict[str, tuple[tuple[str, tuple[float, ...]], ...]] = {"X": (("rz", (pi / 2,)), ("sx", ())), "Y": (("sx", ()),), "Z": ()}
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Counts per run, and the time that the device would have taken."""
+    """Counts per run, the time that the device would have taken, and weights as in `backends.adapter.Result`."""
 
     counts: tuple[dict[str, int], ...]
     execution_seconds: float
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """All that runs of one (body, scale, basis) share."""
+class _Ready:
+    """A prepared run and what its qubits are afterwards, the first of `read` the lowest bit; None where trajectories are needed."""
 
-    operations: tuple[Operation, ...]
-    read: tuple[int, ...]  # the body's qubits that are read
-    places: tuple[int, ...]  # where they are on the device
-    columns: tuple[int, ...]  # of each character, from the right: an index into `read`, or -1
-    probabilities: Floats | None  # of what the qubits are, the first of `read` the lowest bit; None where trajectories are needed
-    shot_seconds: float
+    prepared: Prepared
+    probabilities: Floats | None
 
 
 class Simulator:
@@ -63,7 +57,7 @@ class Simulator:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self._prepared: OrderedDict[tuple[Compiled, int, str], _Prepared] = OrderedDict()
+        self._ready: OrderedDict[tuple[Compiled, Run], _Ready] = OrderedDict()
 
     def run(self, work: Work) -> Outcome:
         """Executes a work.
@@ -72,47 +66,35 @@ class Simulator:
             WorkRefusedError: a circuit that does not parse, does not fit the device, or is too large to simulate.
             BackendError: the simulation failed.
         """
-        counts, seconds = [], 0.0
+        counts, weights, seconds = [], [], 0.0
         for index, run in enumerate(work.runs):
-            compiled = self.device.compile(work.bodies[run.body], work.transpiler_seed, work.optimization_level)
-            prepared = self._prepare(compiled, run)
-            counts.append(self._counts(prepared, run, np.random.default_rng([work.seed, index])))
-            seconds += run.shots * prepared.shot_seconds
-        return Outcome(tuple(counts), seconds)
+            ready = self._prepare(work, run)
+            counts.append(self._counts(ready, run, np.random.default_rng([work.seed, index])))
+            weights.append(ready.prepared.weight)
+            seconds += run.shots * ready.prepared.shot_seconds
+        return Outcome(tuple(counts), seconds, tuple(weights))
 
-    def _prepare(self, compiled: Compiled, run: Run) -> _Prepared:
-        key = (compiled, run.scale, run.basis)
-        if key not in self._prepared:
-            self._prepared[key] = self._new(compiled, run)
-            if len(self._prepared) > _KEPT:
-                self._prepared.popitem(last=False)
-        self._prepared.move_to_end(key)
-        return self._prepared[key]
+    def _prepare(self, work: Work, run: Run) -> _Ready:
+        compiled = self.device.compile(work.bodies[run.body], work.transpiler_seed, work.optimization_level)
+        key = (compiled, replace(run, body=0, shots=1, flips=()))
+        if key not in self._ready:
+            prepared = prepare(self.device, work, run)
+            exact = len({*_active(prepared.operations), *prepared.places}) <= EXACT_QUBITS
+            self._ready[key] = _Ready(prepared, self._exact(prepared.operations, prepared.places) if exact else None)
+            if len(self._ready) > _KEPT:
+                self._ready.popitem(last=False)
+        self._ready.move_to_end(key)
+        return self._ready[key]
 
-    def _new(self, compiled: Compiled, run: Run) -> _Prepared:
-        read, columns = _what_is_read(compiled, run)
-        places = tuple(compiled.places[qubit] for qubit in read)
-        turns = [
-            Operation(name, parameters, (place,))
-            for qubit, place in zip(read, places, strict=True)
-            for name, parameters in _TURNS[run.basis[-1 - qubit] if run.basis else "Z"]
-        ]
-        operations = (*compiled.folded(run.scale), *(turns if run.scale else ()))
-        active = _active(operations)
-        exact = len({*active, *places}) <= EXACT_QUBITS
-        readout = max(self.device.calibration.qubits[place].readout_seconds for place in places)
-        gates = critical_path([(operation.name, operation.qubits) for operation in operations], self.device.durations)
-        probabilities = self._exact(operations, places) if exact else None
-        return _Prepared(operations, read, places, columns, probabilities, execution_seconds(1, gates, readout))
-
-    def _counts(self, prepared: _Prepared, run: Run, draw: np.random.Generator) -> dict[str, int]:
+    def _counts(self, ready: _Ready, run: Run, draw: np.random.Generator) -> dict[str, int]:
+        prepared = ready.prepared
         readings = [
             reading(self.device.calibration.qubits[place], qubit in run.flips, self.device.gates["x", (place,)].error)
             for qubit, place in zip(prepared.read, prepared.places, strict=True)
         ]
-        if prepared.probabilities is None:
+        if ready.probabilities is None:
             return self._sampled(prepared, run.shots, readings, draw)
-        times = draw.multinomial(run.shots, misread(prepared.probabilities, readings))
+        times = draw.multinomial(run.shots, misread(ready.probabilities, readings))
         seen = np.nonzero(times)[0]
         return dict(zip(spelled(unpacked(seen, len(readings)), prepared.columns), times[seen].tolist(), strict=True))
 
@@ -127,7 +109,7 @@ class Simulator:
         probabilities = np.clip(np.asarray(data["probabilities"], dtype=np.float64), 0.0, None)
         return np.asarray(probabilities / probabilities.sum(), dtype=np.float64)
 
-    def _sampled(self, prepared: _Prepared, shots: int, readings: Sequence[Floats], draw: np.random.Generator) -> dict[str, int]:
+    def _sampled(self, prepared: Prepared, shots: int, readings: Sequence[Floats], draw: np.random.Generator) -> dict[str, int]:
         """Counts from trajectories, read shot by shot, a chunk at a time."""
         active = _active(prepared.operations)
         touched = [column for column, place in enumerate(prepared.places) if place in active]
@@ -142,7 +124,7 @@ class Simulator:
         return counts
 
     def _trajectories(
-        self, prepared: _Prepared, active: Sequence[int], touched: Sequence[int], shots: int, seed: int
+        self, prepared: Prepared, active: Sequence[int], touched: Sequence[int], shots: int, seed: int
     ) -> NDArray[np.int64]:
         """(shots,): what the touched columns are, the first the lowest bit."""
         if not touched:
@@ -186,16 +168,3 @@ class Simulator:
 
 def _active(operations: Sequence[Operation]) -> list[int]:
     return sorted({qubit for operation in operations for qubit in operation.qubits})
-
-
-def _what_is_read(compiled: Compiled, run: Run) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The body's qubits that a run reads, ascending; and for each character from the right, which of them it shows."""
-    width = len(compiled.places)
-    if run.basis:
-        if len(run.basis) != width:
-            raise WorkRefusedError(f"a basis of {len(run.basis)} letters for a circuit of {width} qubits")
-        read = tuple(qubit for qubit, letter in enumerate(reversed(run.basis)) if letter != "I")
-        return read, tuple(range(len(read)))
-    bits = compiled.measured if any(qubit >= 0 for qubit in compiled.measured) else tuple(range(width))
-    read = tuple(sorted({qubit for qubit in bits if qubit >= 0}))
-    return read, tuple(read.index(qubit) if qubit >= 0 else -1 for qubit in bits)

@@ -29,7 +29,7 @@ def completed(status: JobStatus, plan: Plan, result: Result, at: datetime) -> tu
         MitigationFailedError: the counts allow no estimate.
         JobInvalidError: the counts do not fit an event.
     """
-    estimates = plan.method.combine(plan.workload, plan.parameters, plan.seeds["twirling"], result.counts)
+    estimates = plan.combine(result)
     expectations = tuple(
         Expectation(
             circuit=circuit,

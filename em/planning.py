@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backends.adapter import Work
+from backends.adapter import Result, Work
 from em.errors import JobInvalidError
-from em.methods import METHODS, Method, Workload
+from em.methods import METHODS, Estimate, Method, Workload
 from schemas.jobs import JobRouted
 from schemas.mitigation import Parameters
 
@@ -28,6 +28,10 @@ class Plan:
     seeds: Mapping[str, int]
     work: Work
 
+    def combine(self, result: Result) -> tuple[tuple[Estimate, ...], ...]:
+        """Estimates by circuit and observable, from the result of `work`; see `Method.combine`."""
+        return self.method.combine(self.workload, self.parameters, self.seeds["twirling"], result.counts, result.weights)
+
 
 def plan(routed: JobRouted) -> Plan:
     """The plan of a decision.
@@ -43,11 +47,24 @@ def plan(routed: JobRouted) -> Plan:
         raise JobInvalidError(
             f"{method.name} {advice.method_version} was recommended, this executor has {method.version}; submit the job again"
         )
-    workload = Workload.of(routed.job)
-    seeds = seeds_of(routed.job.seed)
-    runs = method.circuits(workload, advice.parameters, seeds["twirling"])
-    work = Work(routed.job.circuits, runs, seeds["sampling"], seeds["transpiler"])
-    return Plan(method, workload, method.parameters(advice.parameters), seeds, work)
+    return planned(method, Workload.of(routed.job), advice.parameters, routed.job.seed)
+
+
+def planned(method: Method, workload: Workload, given: Parameters, seed: int) -> Plan:
+    """The plan of a workload under a method, for whoever runs it: an executor, the nightly, a test.
+
+    Args:
+        given: parameters that differ from the method's defaults.
+        seed: the job's, of which all others are made.
+
+    Raises:
+        JobInvalidError: the method cannot do the workload, or has no such parameters.
+    """
+    seeds = seeds_of(seed)
+    parameters = method.parameters(given)
+    arguments = (workload, parameters, seeds["twirling"])
+    work = Work(method.bodies(*arguments), method.circuits(*arguments), seeds["sampling"], seeds["transpiler"])
+    return Plan(method, workload, parameters, seeds, work)
 
 
 def seeds_of(seed: int) -> dict[str, int]:

@@ -115,7 +115,7 @@ def predict(noise: Noise, target: Target, method: Method, scales: Sequence[float
     return Prediction(bias=abs(ideal - estimate) + left, deviation=sqrt(variance))
 
 
-def seconds(noise: Noise, shots_by_scale: Mapping[int, int]) -> float:
+def seconds(noise: Noise, shots_by_scale: Mapping[float, int]) -> float:
     """Time on the device: shots x (scale x gates + readout + pause)."""
     return sum(shots * (scale * noise.circuit_seconds + noise.shot_seconds) for scale, shots in shots_by_scale.items())
 

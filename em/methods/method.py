@@ -19,12 +19,14 @@ class Workload:
         observables: each is estimated on every circuit; none: the job wants counts.
         groups: what is measured on every circuit; none for counts.
         shots: per circuit and group, before mitigation.
+        sources: the circuits, OpenQASM 3; only methods that build circuits of their own from them need them.
     """
 
     circuits: int
     observables: tuple[Observable, ...]
     groups: tuple[Group, ...]
     shots: int
+    sources: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, job: JobRequested) -> Self:
@@ -33,7 +35,7 @@ class Workload:
         Raises:
             JobInvalidError: the observables do not fit each other.
         """
-        return cls(len(job.circuits), job.observables, grouped(job.observables), job.shots)
+        return cls(len(job.circuits), job.observables, grouped(job.observables), job.shots, job.circuits)
 
     @property
     def asked_shots(self) -> int:
@@ -55,7 +57,7 @@ class Cost:
     circuits: int
     shots: int
     overhead: float
-    shots_by_scale: Mapping[int, int]
+    shots_by_scale: Mapping[float, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +106,27 @@ class Method(Protocol):
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """What the method would spend. Raises JobInvalidError like `circuits`."""
 
+    def bodies(self, workload: Workload, given: Parameters, seed: int) -> tuple[str, ...]:
+        """The circuits that the runs execute, OpenQASM 3: the workload's own first, then those that the method builds."""
+
     def circuits(self, workload: Workload, given: Parameters, seed: int) -> tuple[Run, ...]:
-        """The runs to execute. Pure: the same arguments give the same runs.
+        """The runs to execute, on `bodies` with the same arguments. Pure: the same arguments give the same runs.
 
         Raises:
             JobInvalidError: bad parameters, or a job for counts and a method that needs observables.
         """
 
     def combine(
-        self, workload: Workload, given: Parameters, seed: int, counts: Sequence[Mapping[str, int]]
+        self,
+        workload: Workload,
+        given: Parameters,
+        seed: int,
+        counts: Sequence[Mapping[str, int]],
+        weights: Sequence[float] = (),
     ) -> tuple[tuple[Estimate, ...], ...]:
         """Estimates by circuit and observable, from the counts of exactly the runs of `circuits` with the same arguments.
+
+        `weights` are those of `backends.adapter.Result`.
 
         Raises:
             MitigationFailedError: the counts allow no estimate.

@@ -80,11 +80,15 @@ class Mitigated:
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """See `Method.cost`."""
         runs = self.circuits(workload, given, seed=0)
-        by_scale: dict[int, int] = {}
+        by_scale: dict[float, int] = {}
         for run in runs:
             by_scale[run.scale] = by_scale.get(run.scale, 0) + run.shots
         shots = sum(by_scale.values())
         return Cost(len(runs), shots, shots / workload.asked_shots, by_scale)
+
+    def bodies(self, workload: Workload, given: Parameters, seed: int) -> tuple[str, ...]:
+        """See `Method.bodies`: the workload's own."""
+        return workload.sources
 
     def circuits(self, workload: Workload, given: Parameters, seed: int) -> tuple[Run, ...]:
         """See `Method.circuits`."""
@@ -100,17 +104,22 @@ class Mitigated:
         )
 
     def combine(
-        self, workload: Workload, given: Parameters, seed: int, counts: Sequence[Mapping[str, int]]
+        self,
+        workload: Workload,
+        given: Parameters,
+        seed: int,
+        counts: Sequence[Mapping[str, int]],
+        weights: Sequence[float] = (),
     ) -> tuple[tuple[Estimate, ...], ...]:
         """See `Method.combine`."""
         parameters = self.parameters(given)
         remaining = iter(counts)
-        weights = [
+        terms = [
             np.array([[coefficients(observable).get(pauli, 0.0) for pauli in group.paulis] for observable in workload.observables])
             for group in workload.groups
         ]
         return tuple(
-            self._estimates(workload, self._plan(workload, body, parameters, seed), remaining, weights)
+            self._estimates(workload, self._plan(workload, body, parameters, seed), remaining, terms)
             for body in range(workload.circuits if workload.observables else 0)
         )
 

@@ -9,13 +9,14 @@ from qiskit.quantum_info import Operator, Statevector
 from backends import ibm_fake
 from backends.device import Compiled, Device, gate
 from backends.errors import WorkRefusedError
+from backends.folding import folded
 from backends.qasm import load
 from schemas.calibration import CalibrationUpdated
 
 
 def _circuit(compiled: Compiled, scale: int, qubits: int) -> QuantumCircuit:
     circuit = QuantumCircuit(qubits)
-    for operation in compiled.folded(scale):
+    for operation in folded(compiled.operations, scale):
         circuit.append(gate(operation.name, operation.parameters), operation.qubits)
     return circuit
 
