@@ -75,8 +75,10 @@ def fuse(circuit: NoisyCircuit, transfers: Transfers) -> Fused:
         KeyError: a gate that the device does not have.
     """
     operations = circuit.operations
-    sites = [*map(transfers.sites.get, map(_SITE, operations))]
-    known = [transfers.site(operation) for operation in operations] if None in sites else sites
+    try:
+        sites = [*map(transfers.sites.__getitem__, map(_SITE, operations))]
+    except KeyError:  # some are new, or have several angles
+        sites = [transfers.site(operation) for operation in operations]
     angles = [parameters[0] if parameters else 0.0 for parameters in map(_PARAMETERS, operations)]
     blocks, waiting = _blocks(operations)
     kept, reached = _within_reach(blocks, circuit.places)
@@ -85,7 +87,7 @@ def fuse(circuit: NoisyCircuit, transfers: Transfers) -> Fused:
     pairs = tuple([(label[block.low], label[block.high]) for block in kept])
     return Fused(
         Structure(len(label), pairs, tuple([label[place] for place in circuit.places])),
-        known,
+        sites,
         angles,
         factors=[factor[0] for factor in factors],
         repeats=[len(block.factors) for block in kept],

@@ -1,4 +1,4 @@
-"""Exact and fast, to 8 qubits: many circuits at once, as Pauli transfer matrices in NumPy.
+"""Exact and fast, to 12 qubits: many circuits at once, as Pauli transfer matrices in NumPy.
 
 A batch is fused into blocks of two qubits (`em.engines.fusion`), all their 16x16 matrices are built at once, and circuits
 that share a structure move through one plan together (`em.engines.plan`): real numbers, one matrix product per block.
@@ -16,8 +16,8 @@ from em.engines.fusion import Fused, fuse, matrices
 from em.engines.plan import planned
 from em.engines.transfer import Transfers
 
-MAX_QUBITS = 8
-"""4^8 real numbers take 0.5 MB; a core's cache holds no more of them."""
+MAX_QUBITS = 12
+"""4^12 real numbers take 134 MB, and a step holds three times as many."""
 
 _OPERATIONS = 1 << 15  # of the circuits that are fused at once: their matrices take about 30 MB
 _NUMBERS = 1 << 16  # of the states that move together: 0.5 MB
@@ -67,7 +67,7 @@ class PauliTransfer:
 def _too_wide(width: int) -> str:
     if width <= MAX_QUBITS:
         return ""
-    return f"what is read depends on {width} qubits, Pauli transfer matrices hold {MAX_QUBITS}; use the density matrix"
+    return f"what is read depends on {width} qubits, Pauli transfer matrices hold {MAX_QUBITS}; use trajectories"
 
 
 def _chunks(circuits: Sequence[NoisyCircuit]) -> Iterator[list[int]]:

@@ -66,9 +66,8 @@ class Transfers:
 
     def _row(self, operation: Operation, angles: tuple[float, ...]) -> Floats:
         """(3, 4^w, 4^w): the matrix at angle 0, and what cos(angle) - 1 and sin(angle) bring in."""
-        settings = [(angle,) for angle in angles] or [operation.parameters]
-        plain = [_lowest_first(unitary(operation.name, values), operation.qubits) for values in settings]
-        at = [matrix @ self._noise(operation) for matrix in plain]
+        settings: list[tuple[float, ...]] = [(angle,) for angle in angles] if angles else [operation.parameters]
+        at = [_lowest_first(unitary(operation.name, values), operation.qubits) @ self._noise(operation) for values in settings]
         if not angles:
             return np.stack([at[0], np.zeros_like(at[0]), np.zeros_like(at[0])])
         cosine = (at[0] - at[1]) / 2
@@ -85,14 +84,14 @@ class Transfers:
 def unitary(name: str, parameters: tuple[float, ...]) -> Floats:
     """(4^w, 4^w) of a gate without noise, its first qubit the higher digit."""
     matrix: Complex = gate(name, parameters).to_matrix()
-    return transfer(np.kron(matrix.conj(), matrix))
+    return transfer(np.asarray(np.kron(matrix.conj(), matrix), dtype=np.complex128))
 
 
 def transfer(superoperator: Complex) -> Floats:
     """(4^w, 4^w) of a column-stacked superoperator whose first qubit is the least significant; it becomes the higher digit."""
     width = (len(superoperator).bit_length() - 1) // 2
     basis = _basis(width)
-    return np.ascontiguousarray((basis.conj().T @ superoperator @ basis).real.T) / 2**width
+    return np.ascontiguousarray((basis.conj().T @ superoperator @ basis).real.T / 2**width, dtype=np.float64)
 
 
 @lru_cache(maxsize=2)

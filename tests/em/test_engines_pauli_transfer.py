@@ -85,8 +85,8 @@ def test_long_chains_on_one_qubit_and_on_one_pair_do_not_lose_precision() -> Non
 
 
 def test_qubits_that_cannot_be_seen_do_not_count_towards_the_limit() -> None:
-    big = device(12, seed=2)
-    chain = tuple(Operation("cx", (), (qubit, qubit + 1)) for qubit in range(11))
+    big = device(MAX_QUBITS + 2, seed=2)
+    chain = tuple(Operation("cx", (), (qubit, qubit + 1)) for qubit in range(MAX_QUBITS + 1))
     engine = PauliTransfer()
     seen = NoisyCircuit((*chain, Operation("sx", (), (3,))), (3,))
     assert engine.refusal(big, seen) == ""
