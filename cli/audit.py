@@ -37,6 +37,13 @@ def verify(
     start: From = "beginning",
     stop: To = "end",
     trust: TrustFile = None,
+    every_signature: Annotated[
+        bool,
+        typer.Option(
+            "--every-signature",
+            help="Check the signatures of every checkpoint: that each was made. The newest of a log already vouch for all its leaves.",
+        ),
+    ] = False,
     home: Home = None,
 ) -> None:
     """Verify every manifest: signatures, logs, proofs, and that each event has its manifest and each manifest its event.
@@ -47,7 +54,10 @@ def verify(
         raise typer.BadParameter("a file is verified whole: give --from and --to when it is exported")
     chosen = settings(home)
     root = TrustRoot.load(trust or chosen.home / "trust.json")
-    report, unreadable = verify_file(file, root) if file else asyncio.run(verify_topics(chosen.brokers, root, start, stop))
+    if file:
+        report, unreadable = verify_file(file, root, every_signature)
+    else:
+        report, unreadable = asyncio.run(verify_topics(chosen.brokers, root, start, stop, every_signature))
     if not show_report(screen.console(), report, unreadable):
         raise typer.Exit(1)
 
@@ -85,7 +95,7 @@ def export(
 
 
 async def verify_topics(
-    brokers: str, trust: TrustRoot, start: Position = "beginning", stop: Position = "end"
+    brokers: str, trust: TrustRoot, start: Position = "beginning", stop: Position = "end", every_signature: bool = False
 ) -> tuple[Report, list[str]]:
     """Verifies what stands in the topics; the report, and messages that cannot be read.
 
@@ -96,21 +106,21 @@ async def verify_topics(
     async with aclosing(evidence(brokers, start, stop)) as source:
         found = await anext(source)
         assert isinstance(found, Evidence)  # noqa: S101 - it comes first
-        verifier = _verifier(trust, found)
+        verifier = _verifier(trust, found, every_signature)
         async for message in source:
             if not isinstance(message, Evidence):
                 unreadable += _take(verifier, found, message)
     return verifier.finish(), unreadable
 
 
-def verify_file(file: Path, trust: TrustRoot) -> tuple[Report, list[str]]:
+def verify_file(file: Path, trust: TrustRoot, every_signature: bool = False) -> tuple[Report, list[str]]:
     """Verifies an exported file, without a broker.
 
     Raises:
         BundleError: it is no whole export.
     """
     bundle = Bundle(file)
-    verifier = _verifier(trust, bundle.evidence)
+    verifier = _verifier(trust, bundle.evidence, every_signature)
     unreadable = [reason for message in bundle for reason in _take(verifier, bundle.evidence, message)]
     return verifier.finish(), unreadable
 
@@ -135,8 +145,8 @@ def show_report(console: Console, report: Report, unreadable: list[str]) -> bool
     return not broken
 
 
-def _verifier(trust: TrustRoot, found: Evidence) -> LogVerifier:
-    return LogVerifier(trust, audited=AUDITED, whole=found.whole, collect=True)
+def _verifier(trust: TrustRoot, found: Evidence, every_signature: bool) -> LogVerifier:
+    return LogVerifier(trust, audited=AUDITED, whole=found.whole, every_signature=every_signature, collect=True)
 
 
 def _take(verifier: LogVerifier, found: Evidence, message: Message) -> Iterable[str]:

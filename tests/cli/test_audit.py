@@ -87,6 +87,13 @@ def test_topics_that_hold_verify(audited, log):
     assert "test.example/0" in said.stdout
 
 
+def test_every_checkpoints_signatures_can_be_asked_for(audited, exported):
+    for what in ((), (exported,)):
+        newest, all_of_them = audited("verify", *what), audited("verify", *what, "--every-signature")
+        assert "6 checkpoints (1 with their signatures)" in newest.stdout
+        assert (all_of_them.exit_code, "6 checkpoints (6 with their signatures)" in all_of_them.stdout) == (0, True)
+
+
 def test_an_exported_file_verifies_without_a_broker_or_a_home(audited, exported, keys, monkeypatch, tmp_path):
     monkeypatch.setenv("QUANTUMAI_BROKERS", "127.0.0.1:1")
     monkeypatch.setenv("QUANTUMAI_HOME", str(tmp_path / "nowhere"))
