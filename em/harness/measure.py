@@ -1,0 +1,148 @@
+"""A batch of tasks, done: each distinct circuit execution is simulated once, and shots are drawn from it for every task.
+
+The runs of a task, their seeds and their draws are those of a job with the same circuit, method, budget and seed on the same
+snapshot (`em.planning`, `backends.simulation`); what differs is that distributions are computed together and used again.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from backends.device import Device
+from em.errors import MitigationFailedError
+from em.families import Instance
+from em.harness.columns import SCHEMA
+from em.harness.executions import Executions
+from em.harness.lineage import git_commit, versions
+from em.harness.plan import by_backend
+from em.harness.task import Batch, Task
+from em.methods import METHODS, Estimate, Workload
+from em.observables import bound, grouped
+from em.planning import Plan, planned
+from schemas.calibration import CalibrationUpdated
+from schemas.codec import decode
+from schemas.errors import InputError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of a batch: rows of `em.harness.columns.SCHEMA`."""
+
+    results: pa.Table
+    failed: pa.Table
+
+
+def measure(batch: Batch, calibrations: Mapping[str, bytes]) -> Measured:
+    """Does the tasks; what befalls one of them does not stop the others.
+
+    Args:
+        batch: the tasks.
+        calibrations: backend -> its snapshot, encoded.
+    """
+    begun = datetime.now(UTC)
+    results: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    for backend, tasks in by_backend(batch.tasks).items():
+        device = _device(calibrations[backend])
+        plans = {task: _planned(task, batch.circuits[task.circuit_hash]) for task in tasks}
+        executions = Executions(device)
+        executions.prepare([plan.work for plan in plans.values() if isinstance(plan, Plan)])
+        for task, plan in plans.items():
+            about = _about(batch, task, begun)
+            try:
+                if isinstance(plan, Exception):
+                    raise plan
+                results += _rows(about, batch.circuits[task.circuit_hash], plan, executions)
+            except Exception as error:  # the rest of the run goes on
+                failed.append({**about, "error": _sentence(error), "finished_at": datetime.now(UTC)})
+    return Measured(pa.Table.from_pylist(results, SCHEMA), pa.Table.from_pylist(failed, SCHEMA))
+
+
+def failed(batch: Batch, why: str) -> Measured:
+    """A batch of which nothing is known but why it failed."""
+    at = datetime.now(UTC)
+    rows = [{**_about(batch, task, at), "error": why, "finished_at": at} for task in batch.tasks]
+    return Measured(pa.Table.from_pylist([], SCHEMA), pa.Table.from_pylist(rows, SCHEMA))
+
+
+def _planned(task: Task, instance: Instance) -> Plan | Exception:
+    try:
+        workload = Workload(1, instance.observables, grouped(instance.observables), task.budget, (instance.source,))
+        return planned(METHODS[task.method], workload, json.loads(task.parameters), task.seed)
+    except Exception as error:  # said in the task's row
+        return error
+
+
+def _rows(about: Mapping[str, Any], instance: Instance, plan: Plan, executions: Executions) -> list[dict[str, Any]]:
+    began = time.perf_counter()
+    executed = executions.run(plan.work)
+    estimates: Sequence[Estimate | None] = [None] * len(instance.observables)
+    why = ""
+    try:
+        [estimates] = plan.combine(executed.result)
+    except MitigationFailedError as error:
+        why = str(error)
+    shots = sum(run.shots for run in plan.work.runs)
+    shared = {
+        **about,
+        "shots": shots,
+        "executions": len(plan.work.runs),
+        "device_seconds": executed.result.execution_seconds,
+        "cost_usd": executed.result.cost_usd,
+        "engine": executed.engine,
+        "approximate": executed.approximate,
+        "compute_seconds": time.perf_counter() - began,
+        "finished_at": datetime.now(UTC),
+    }
+    return [
+        {
+            **shared,
+            "observable": observable.name,
+            "bound": bound(observable),
+            "ideal": ideal,
+            "raw": estimate and estimate.raw_value,
+            "estimate": estimate and estimate.value,
+            "standard_error": estimate and estimate.standard_error,
+            "abstained": estimate is None,
+            "note": why if estimate is None else estimate.note,
+        }
+        for observable, ideal, estimate in zip(instance.observables, instance.ideal, estimates, strict=True)
+    ]
+
+
+def _about(batch: Batch, task: Task, begun: datetime) -> dict[str, Any]:
+    instance = batch.circuits[task.circuit_hash]
+    return {
+        "task_id": task.task_id,
+        "circuit": task.circuit,
+        "circuit_seed": batch.circuit_seed,
+        "circuit_hash": task.circuit_hash,
+        "qubits": instance.qubits,
+        "depth": instance.depth,
+        "two_qubit_gates": instance.two_qubit_gates,
+        "backend": task.backend,
+        "calibration_id": task.calibration_id,
+        "method": task.method,
+        "method_version": task.method_version,
+        "parameters": task.parameters,
+        "budget": task.budget,
+        "seed": task.seed,
+        "started_at": begun,
+        "git_commit": git_commit(),
+        "software": versions(),
+    }
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+
+
+@lru_cache(maxsize=16)
+def _device(encoded: bytes) -> Device:
+    return Device(decode(CalibrationUpdated, encoded))

@@ -1,0 +1,96 @@
+"""Results in a few figures: accuracy, its control and its price, by family and method.
+
+Errors are |estimate - ideal| in units of the observable's bound, so that energies and parities can be averaged. The control of each
+figure is what the very same runs say without mitigation, on the same counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A method on some circuits.
+
+    Attributes:
+        key: what the line stands for: values of the columns that were asked for.
+        values: estimates behind the figures.
+        abstained: estimates that the method declined to give.
+        error, rmse: mean and root mean square of |estimate - ideal| / bound; NaN without values.
+        raw_error: the mean of the same runs without mitigation.
+        covered: fraction of values within two standard errors of the ideal.
+        shots: mean per task.
+        cost_usd: mean per task.
+    """
+
+    key: tuple[Any, ...]
+    values: int
+    abstained: int
+    error: float
+    rmse: float
+    raw_error: float
+    covered: float
+    shots: float
+    cost_usd: float
+
+    @property
+    def gain(self) -> float:
+        """How many times smaller the error is than without mitigation."""
+        return self.raw_error / self.error if self.error else float("inf")
+
+
+def lines(rows: pa.Table, by: Sequence[str] = ("family", "method")) -> list[Line]:
+    """One line for each combination of the columns `by`, sorted.
+
+    Args:
+        rows: of `Store.read`.
+        by: columns.
+    """
+    return [_line(key, part) for key, part in _groups(rows, by)]
+
+
+def normalised(rows: pa.Table) -> tuple[Floats, Floats, Floats]:
+    """(estimate - ideal), (raw - ideal) and the standard error, each / bound; NaN where the method abstained."""
+    columns = {name: rows[name].to_numpy().astype(float) for name in ("estimate", "raw", "ideal", "standard_error", "bound")}
+    bound = columns["bound"]
+    return (
+        (columns["estimate"] - columns["ideal"]) / bound,
+        (columns["raw"] - columns["ideal"]) / bound,
+        columns["standard_error"] / bound,
+    )
+
+
+def _groups(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
+    keys = [tuple(row) for row in zip(*(rows[name].to_pylist() for name in by), strict=True)]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    for key, members in groupby(order, key=keys.__getitem__):
+        yield key, rows.take(pa.array(list(members), pa.int64()))
+
+
+def _line(key: tuple[Any, ...], rows: pa.Table) -> Line:
+    error, raw, claimed = normalised(rows)
+    given = ~np.isnan(error)
+    prices = zip(rows["shots"].to_pylist(), rows["cost_usd"].to_pylist(), strict=True)
+    tasks = dict(zip(rows["task_id"].to_pylist(), prices, strict=True))
+    shots, cost = np.array(list(tasks.values()), dtype=float).mean(axis=0)
+    sizes = np.abs(error[given])
+    nothing = float("nan")
+    return Line(
+        key,
+        int(given.sum()),
+        int((~given).sum()),
+        float(sizes.mean()) if given.any() else nothing,
+        float(np.sqrt(np.mean(sizes**2))) if given.any() else nothing,
+        float(np.abs(raw[given]).mean()) if given.any() else nothing,
+        float(np.mean(sizes <= 2 * claimed[given])) if given.any() else nothing,
+        float(shots),
+        float(cost),
+    )
