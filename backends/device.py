@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Gate, Instruction, Measure, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
@@ -16,7 +18,7 @@ from qiskit.transpiler.exceptions import TranspilerError
 from backends import qasm
 from backends.calibration import FAULTY
 from backends.errors import BackendError, WorkRefusedError
-from backends.noise import channel
+from backends.noise import channel, pauli_inverse
 from schemas.calibration import CalibrationUpdated
 
 _CACHED = 1024  # compiled bodies kept; a body of a thousand gates takes about 100 kB
@@ -55,6 +57,7 @@ class Device:
         self.gates = {(row.name, row.qubits): row for row in calibration.gates}
         self.durations = {place: row.duration_seconds for place, row in self.gates.items()}
         self._noise: dict[tuple[str, tuple[int, ...], bool], Instruction | None] = {}
+        self._inverses: dict[tuple[str, tuple[int, ...]], NDArray[np.float64] | None] = {}
         self._compiled: OrderedDict[tuple[str, int, int], Compiled] = OrderedDict()
 
     @cached_property
@@ -87,6 +90,13 @@ class Device:
             found = channel(self.gates[name, qubits], [self.calibration.qubits[qubit] for qubit in qubits])
             self._noise[key] = None if found is None else (found if exact else Kraus(found)).to_instruction()
         return self._noise[key]
+
+    def inverse(self, name: str, qubits: tuple[int, ...]) -> NDArray[np.float64] | None:
+        """The inverse of a gate's Pauli-twirled noise, see `backends.noise.pauli_inverse`; None where there is no noise."""
+        if (name, qubits) not in self._inverses:
+            found = channel(self.gates[name, qubits], [self.calibration.qubits[qubit] for qubit in qubits])
+            self._inverses[name, qubits] = None if found is None else pauli_inverse(found)
+        return self._inverses[name, qubits]
 
     def compile(self, source: str, seed: int, level: int) -> Compiled:
         """An OpenQASM 3 source in the device's gates; kept for the next run of the same source.

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import Kraus, SuperOp
+from qiskit.quantum_info import PTM, Kraus, SuperOp
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
 from backends.calibration import FAULTY
+from backends.errors import WorkRefusedError
 from schemas.calibration import CalibrationUpdated, GateCalibration, QubitCalibration
 
-Complex = NDArray[np.complex128]
+Floats = NDArray[np.float64]
+_LEAST_FIDELITY = 0.05
 
 
 def channel(gate: GateCalibration, qubits: Sequence[QubitCalibration]) -> SuperOp | None:
@@ -31,6 +33,23 @@ def channel(gate: GateCalibration, qubits: Sequence[QubitCalibration]) -> SuperO
     strength = min(max(strength, 0.0), dimension**2 / (dimension**2 - 1))
     noise = _depolarising(dimension, strength).compose(relaxation)
     return None if np.allclose(noise.data, np.eye(dimension**2), atol=1e-15) else noise
+
+
+def pauli_inverse(noise: SuperOp) -> Floats:
+    """(4,) or (16,): the inverse of the Pauli twirl of a gate's noise, a signed mixture of I, X, Y, Z, the first qubit lowest.
+
+    The twirl keeps the diagonal of the Pauli transfer matrix; its inverse has the reciprocals there, and the signs by which
+    Paulis commute turn these into the mixture (van den Berg et al. 2023, arXiv:2201.09866, appendix).
+
+    Raises:
+        WorkRefusedError: noise that leaves nothing of a Pauli has no inverse.
+    """
+    fidelities = np.real(np.diag(PTM(noise).data))
+    if np.any(fidelities < _LEAST_FIDELITY):
+        raise WorkRefusedError("the noise of a gate leaves almost nothing of a Pauli string: it cannot be cancelled")
+    commute = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]], dtype=np.float64)
+    signs = commute if len(fidelities) == len(commute) else np.kron(commute, commute)
+    return np.asarray(signs @ (1 / fidelities) / len(fidelities), dtype=np.float64)
 
 
 def noise_model(calibration: CalibrationUpdated) -> NoiseModel:

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from math import pi
 
+import numpy as np
+
 from backends.adapter import Run, Work
+from backends.cancellation import sampled
+from backends.decoupling import decoupled
 from backends.device import Compiled, Device, Operation
 from backends.errors import WorkRefusedError
 from backends.folding import folded
+from backends.frames import framed
 from backends.timing import critical_path, execution_seconds
 
 # X and Y are read by turning them to Z; the phases that H and H S-dagger would leave behind cannot be seen
@@ -49,10 +54,23 @@ def prepare(device: Device, work: Work, run: Run) -> Prepared:
         for qubit, place in zip(read, places, strict=True)
         for name, parameters in _TURNS[run.basis[-1 - qubit] if run.basis else "Z"]
     ]
-    operations = (*folded(compiled.operations, run.scale, run.fold), *(turns if run.scale else ()))
+    plain = (*folded(compiled.operations, run.scale, run.fold), *(turns if run.scale else ()))
+    operations, weight = _randomised(device, plain, places, run)
+    if run.decoupling:
+        operations = decoupled(device, operations, run.decoupling)
     readout = max(device.calibration.qubits[place].readout_seconds for place in places)
     gates = critical_path([(operation.name, operation.qubits) for operation in operations], device.durations)
-    return Prepared(operations, read, places, columns, execution_seconds(1, gates, readout))
+    return Prepared(operations, read, places, columns, execution_seconds(1, gates, readout), weight)
+
+
+def _randomised(
+    device: Device, plain: tuple[Operation, ...], places: tuple[int, ...], run: Run
+) -> tuple[tuple[Operation, ...], float]:
+    """Twirled and with cancelled errors, as the run has it; and its weight."""
+    frames = None if run.twirl is None else np.random.default_rng(run.twirl)
+    if run.pec is not None:
+        return sampled(device, plain, places, run.pec, frames)
+    return (plain if frames is None else framed(plain, frames)), 1.0
 
 
 def _what_is_read(compiled: Compiled, run: Run) -> tuple[tuple[int, ...], tuple[int, ...]]:
