@@ -4,26 +4,50 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pkcs11
-from pkcs11 import exceptions
+from pkcs11 import TokenFlag, exceptions
 
 from kms.errors import MechanismMissing, ModuleMissing, TokenBusy, TokenError, TokenLocked, TokenMissing, WrongPin
+from kms.inside import attributes
 
 T = TypeVar("T")
 
 # SoftHSM2 2.6 crashes when two threads use two sessions: every call of this process goes through one lock.
 _LOCK = threading.RLock()
 
+_TRIES = {
+    TokenFlag.USER_PIN_FINAL_TRY: "one more wrong PIN locks it",
+    TokenFlag.USER_PIN_COUNT_LOW: "a few more wrong PINs lock it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a token and its module say of themselves.
+
+    Attributes:
+        interface: version of PKCS#11 that the module speaks, "3.2" for example.
+        library: the module's own description.
+    """
+
+    module: Path
+    label: str
+    manufacturer: str
+    model: str
+    interface: str
+    library: str
+
 
 class Cryptoki:
     """A session of one token, read-write and logged in."""
 
-    def __init__(self, label: str, slot: pkcs11.Slot, session: pkcs11.Session) -> None:
+    def __init__(self, module: Path, label: str, slot: pkcs11.Slot, session: pkcs11.Session) -> None:
         self.label = label
-        self._slot, self._session, self._process = slot, session, os.getpid()
+        self._module, self._slot, self._session, self._process = module, slot, session, os.getpid()
 
     @classmethod
     def login(cls, module: Path, label: str, pin: str) -> "Cryptoki":
@@ -35,10 +59,18 @@ class Cryptoki:
             token = _find(_load(module), module, label)
             with told(label):
                 try:
-                    session = token.open(rw=True, user_pin=pin)
+                    session = token.open(rw=True, user_pin=pin, attribute_mapper=attributes())
                 except exceptions.UserAlreadyLoggedIn:
-                    session = token.open(rw=True)
-            return cls(label, token.slot, session)
+                    session = token.open(rw=True, attribute_mapper=attributes())
+                except exceptions.PinIncorrect:
+                    raise _wrong_pin(label, token.slot.get_token().flags) from None
+            return cls(module, label, token.slot, session)
+
+    def device(self) -> Device:
+        """What the token and its module say of themselves."""
+        library, token = _load(self._module), self._slot.get_token()
+        version = ".".join(map(str, library.cryptoki_version))
+        return Device(self._module, self.label, token.manufacturer_id, token.model, version, library.library_description)
 
     def offers(self, mechanism: pkcs11.Mechanism) -> bool:
         """Whether the token has the mechanism."""
@@ -65,12 +97,8 @@ def told(label: str) -> Iterator[None]:
     """Turns the module's errors into sentences about the token `label`."""
     try:
         yield
-    except exceptions.PinIncorrect:
-        raise WrongPin(
-            f"token {label!r} refuses the PIN; check QUANTUMAI_TOKEN_PIN or the PIN file, for too many tries lock it"
-        ) from None
     except exceptions.PinLocked:
-        raise TokenLocked(f"token {label!r} is locked after too many wrong PINs; its security officer must set a new one") from None
+        raise _locked(label) from None
     except (exceptions.PinLenRange, exceptions.PinInvalid):
         raise WrongPin(f"token {label!r} refuses a PIN of this length or these characters") from None
     except exceptions.DeviceMemory:  # what Kryoptic says when its SQLite file is locked
@@ -81,6 +109,18 @@ def told(label: str) -> Iterator[None]:
         raise TokenError(f"token {label!r} is gone ({type(error).__name__}); put it back and restart the worker") from None
     except exceptions.PKCS11Error as error:
         raise TokenError(f"token {label!r} failed with {type(error).__name__}{f': {error}' if str(error) else ''}") from error
+
+
+def _wrong_pin(label: str, flags: TokenFlag) -> WrongPin | TokenLocked:
+    """PKCS#11 tells of the tries that are left only that they are few, that one is left, or none."""
+    if flags & TokenFlag.USER_PIN_LOCKED:
+        return _locked(label)
+    left = next((said for flag, said in _TRIES.items() if flags & flag), "too many tries lock it")
+    return WrongPin(f"token {label!r} refuses the PIN; check QUANTUMAI_TOKEN_PIN or the PIN file: {left}")
+
+
+def _locked(label: str) -> TokenLocked:
+    return TokenLocked(f"token {label!r} is locked after too many wrong PINs; its security officer must set a new one")
 
 
 def _load(module: Path) -> Any:

@@ -53,8 +53,32 @@ class KeyRingError(KmsError):
     """The key ring cannot be read, or cannot make the key that is asked for."""
 
 
+class KeyRingUnreachable(KeyRingError, OutageError):
+    """The key ring's database does not answer."""
+
+
 class UnknownAlgorithm(KmsError, InputError):
     """A name that is not in the table of `kms.algorithms`."""
+
+
+class WrongPublicKey(KmsError, InputError):
+    """Bytes that are no public key of the algorithm."""
+
+
+class WrongCiphertext(KmsError, InputError):
+    """Bytes that are no ciphertext of the algorithm."""
+
+
+class NotInForce(KmsError, InputError):
+    """The key's state does not allow what is asked of it."""
+
+
+class WrongTransition(KmsError, InputError):
+    """A key does not go from the state it is in to the one that is asked for."""
+
+
+class UnknownKey(KmsError, InputError):
+    """The key ring has no such key."""
 
 
 class UnboundManifest(KmsError, InputError):
@@ -123,6 +147,10 @@ class MissingSuite(VerificationError):
 
 class WrongSignature(VerificationError):
     """A signature does not verify under the key it names."""
+
+
+class OutOfForce(VerificationError):
+    """A signature by a key that was not in force there: before its time, after it, or beyond its part of the log."""
 
 
 class WrongBinding(VerificationError):

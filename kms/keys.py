@@ -8,6 +8,9 @@ from kms.algorithms import signature_algorithm
 
 KeyState = Literal["pre-active", "active", "verify-only", "deprecated", "revoked"]
 
+Place = Literal["inside", "sealed"]
+"""Where a private key lives: inside the token, or sealed by it and in this process's memory while it is used."""
+
 LOG_USE = "log"
 """The use of keys that sign checkpoints of manifest logs."""
 

@@ -1,23 +1,23 @@
 """The token that holds the private keys: a PKCS#11 module behind one interface, whatever it can do.
 
-| token | PKCS#11 | ECDSA-P384 | ML-DSA-65 |
+| token | PKCS#11 | RSA, ECDSA, Ed25519 | ML-DSA, ML-KEM, SLH-DSA |
 |---|---|---|---|
 | Kryoptic, `deploy/token/` | 3.2 | inside, not extractable | inside, not extractable |
-| SoftHSM2 and most HSMs in the field | 2.40 | inside, not extractable | seed sealed by an AES key of the token |
+| SoftHSM2 and most HSMs in the field | 2.40 | inside, not extractable | secret sealed by an AES key of the token |
 
-A sealed seed (32 bytes) is in this process's memory while it signs, so whoever reads that memory has the key.
-Which of the two a token is, it says itself: by offering the mechanism CKM_ML_DSA or not.
+A sealed secret is in this process's memory while it is used, so whoever reads that memory has the key.
+Which of the two a token is, it says itself, algorithm by algorithm: by offering the mechanism (CKM_ML_DSA for example) or not.
 """
 
 import os
 from pathlib import Path
 from typing import Protocol
 
-from kms.cryptoki import Cryptoki
+from kms.cryptoki import Cryptoki, Device
 from kms.errors import PinMissing
-from kms.keys import KeySpec, TokenKey
+from kms.keys import KeySpec, Place, TokenKey
 from kms.modules import environment, login_alone
-from kms.sealing import Pkcs11Token
+from kms.pkcs11_token import Pkcs11Token
 
 
 class Token(Protocol):
@@ -31,8 +31,24 @@ class Token(Protocol):
         """A new key pair. Callers hold a lock across processes: a token need not bear two writers."""
         ...
 
+    def place(self, name: str) -> Place | None:
+        """Where keys of an algorithm live; None where the token can do nothing for it."""
+        ...
+
     def sign(self, key: TokenKey, data: bytes) -> bytes:
         """A signature over `data`, in the form that `kms.algorithms` describes."""
+        ...
+
+    def decapsulate(self, key: TokenKey, ciphertext: bytes) -> bytes:
+        """The shared secret in a ciphertext."""
+        ...
+
+    def destroy(self, key: TokenKey) -> None:
+        """Deletes what the token holds of a key."""
+        ...
+
+    def device(self) -> Device:
+        """What the token says of itself."""
         ...
 
 
