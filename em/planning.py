@@ -47,15 +47,16 @@ def plan(routed: JobRouted) -> Plan:
         raise JobInvalidError(
             f"{method.name} {advice.method_version} was recommended, this executor has {method.version}; submit the job again"
         )
-    return planned(method, Workload.of(routed.job), advice.parameters, routed.job.seed)
+    return planned(method, Workload.of(routed.job), advice.parameters, routed.job.seed, routed.job.optimization_level)
 
 
-def planned(method: Method, workload: Workload, given: Parameters, seed: int) -> Plan:
+def planned(method: Method, workload: Workload, given: Parameters, seed: int, optimization_level: int = 2) -> Plan:
     """The plan of a workload under a method, for whoever runs it: an executor, the nightly, a test.
 
     Args:
         given: parameters that differ from the method's defaults.
         seed: the job's, of which all others are made.
+        optimization_level: see `backends.adapter.Work`.
 
     Raises:
         JobInvalidError: the method cannot do the workload, or has no such parameters.
@@ -63,7 +64,8 @@ def planned(method: Method, workload: Workload, given: Parameters, seed: int) ->
     seeds = seeds_of(seed)
     parameters = method.parameters(given)
     arguments = (workload, parameters, seeds["twirling"])
-    work = Work(method.bodies(*arguments), method.circuits(*arguments), seeds["sampling"], seeds["transpiler"])
+    bodies, runs = method.bodies(*arguments), method.circuits(*arguments)
+    work = Work(bodies, runs, seeds["sampling"], seeds["transpiler"], optimization_level)
     return Plan(method, workload, parameters, seeds, work)
 
 

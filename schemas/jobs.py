@@ -65,6 +65,8 @@ class JobRequested(Record):
     """`auto`, or the mitigation method that the user insists on."""
     backend: Identifier | None = None
     """None, or the only backend that the user accepts."""
+    optimization_level: Annotated[int, Field(ge=0, le=3)] = 2
+    """How hard the transpiler searches: Qiskit's 0 to 3; from 2 on its layout looks at the calibration."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     requested_at: Timestamp = Field(default_factory=now)
