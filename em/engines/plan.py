@@ -95,7 +95,7 @@ class _Step:
             state = state.reshape(batch, matrix.shape[1], -1).swapaxes(1, 2)
         else:
             state = state.reshape(batch, -1, matrix.shape[1])
-        return np.matmul(state, matrix).reshape(batch, -1)
+        return np.asarray(np.matmul(state, matrix).reshape(batch, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Plan:
             last: (batch, places, 4, 2), from each place's Pauli components to its two probabilities.
         """
         batch = len(last)
-        state = np.asarray(np.ones((batch, 1)))
+        state: Floats = np.ones((batch, 1))
         for index, step in enumerate(self.steps):
             state = step.apply(state, step.matrix(blocks[:, index], last))
         for place in self.alone:
