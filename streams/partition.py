@@ -47,6 +47,7 @@ class PartitionOwner:
         self._transactions = Transactions(brokers, agent.name, source)
         self._held = [view for view in agent.views if isinstance(view, Held)] if source.topic == agent.reads[0].topic else []
         self._backlog: deque[Incoming] = deque()
+        self._waiting_since = 0.0
         self._wake = asyncio.Event()
         self._released = False
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +80,8 @@ class PartitionOwner:
             self._next = fetched.start
         if fetched.start > self._next:
             raise TransactionError(f"{self.source}: fetched from {fetched.start}, but {self._next} comes next")
+        if not self._backlog:
+            self._waiting_since = time.monotonic()
         self._backlog.extend(message for message in fetched.messages if message.offset >= self._next)
         self._next = max(self._next, fetched.end)
         if self._backlog:
@@ -103,8 +106,9 @@ class PartitionOwner:
             while not self._released:
                 self._wake.clear()
                 if self._backlog:
-                    if self._agent.linger and len(self._backlog) < BATCH_EVENTS:
-                        await asyncio.sleep(self._agent.linger)
+                    pause = self._waiting_since + self._agent.linger - time.monotonic()
+                    if pause > 0 and len(self._backlog) < BATCH_EVENTS:
+                        await asyncio.sleep(pause)
                     await self._step([self._backlog.popleft() for _ in range(min(len(self._backlog), BATCH_EVENTS))])
                 now = time.monotonic()
                 if self._ticks and now >= next_tick and not self._released:
