@@ -27,7 +27,7 @@ class Command(NamedTuple):
     says: str
 
 
-_PLATFORM, _JOBS, _TOPICS, _AUDIT = "1. The platform", "2. Jobs", "3. Topics", "4. Audit"
+_PLATFORM, _JOBS, _TOPICS, _AUDIT, _EM = "1. The platform", "2. Jobs", "3. Topics", "4. Audit", "5. Error mitigation"
 
 COMMANDS: Mapping[str, Command] = {
     "up": Command("platform:up", _PLATFORM, "Start Kafka and the agents on this machine."),
@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Command] = {
     "dead-letters": Command("dead_letters:app", _TOPICS, "See what agents could not handle, and send it again."),
     "verify": Command("audit:verify", _AUDIT, "Verify every manifest, from the topics or from an exported file."),
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
+    "em": Command("em:app", _EM, "Measure mitigation methods on many circuits and devices; compare nights."),
 }
 """All commands. A command's module is imported when the command is run, so that help comes at once."""
 

@@ -84,3 +84,14 @@ class EmMeasured(Record):
     software: dict[str, str]
     git_commit: str
     measured_at: Timestamp = Field(default_factory=now)
+    task_id: str = ""
+    """SHA-256 (hex) of all that the result depends on; the same in the harness's Parquet files."""
+    observable: str = ""
+    bound: NonNegative = 1.0
+    """Sum of the observable's |coefficients|: errors of different observables are compared in units of it."""
+    budget: Annotated[int, Field(ge=0)] = 0
+    """Shots per group of observables before the method's overhead; 0: not known."""
+    engine: str = ""
+    """What simulated."""
+    approximate: bool = False
+    """Whether the engine dropped what is not Pauli noise."""

@@ -10,9 +10,10 @@ import getpass
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -24,6 +25,7 @@ from schemas import cloudevents
 from schemas.codec import encode, explain
 from schemas.errors import InvalidRecordError
 from schemas.jobs import JobCancel, JobCompleted, JobRequested
+from schemas.mitigation import EmMeasured
 from schemas.record import Record
 from schemas.threats import ThreatObserved
 from schemas.topics import MAX_EVENT_BYTES
@@ -41,6 +43,9 @@ from streams.settings import Settings
 R = TypeVar("R", bound=Record)
 
 log = logging.getLogger(__name__)
+
+_TOGETHER = 1000  # events that wait for the broker at a time
+_MEASURED = uuid.UUID("6f0d1f6e-4c7e-5d0b-9f0e-2b6a8f1f7c55")  # namespace of the ids of em.measured events
 
 
 class Client:
@@ -180,9 +185,28 @@ class Client:
         """
         await self._send(threat, *self._event(threat))
 
-    def _event(self, record: Record) -> tuple[bytes, list[tuple[str, bytes]]]:
+    async def publish_measured(self, results: Iterable[EmMeasured]) -> int:
+        """Publishes what a nightly measured, and returns how many events that were; many are under way at a time.
+
+        An event's id is made of the task and the observable: who publishes a night again sends the same ids.
+
+        Raises:
+            EventTooLargeError: over the limit of one event.
+            BrokerUnavailableError: nobody took one of them.
+        """
+        sent = 0
+        remaining = iter(results)
+        while some := list(islice(remaining, _TOGETHER)):
+            events = (
+                (result, *self._event(result, uuid.uuid5(_MEASURED, f"{result.task_id}/{result.observable}"))) for result in some
+            )
+            await asyncio.gather(*(self._send(*event) for event in events))
+            sent += len(some)
+        return sent
+
+    def _event(self, record: Record, event_id: uuid.UUID | None = None) -> tuple[bytes, list[tuple[str, bytes]]]:
         trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-        headers = cloudevents.headers(type(record), str(uuid.uuid4()), self._source, cloudevents.timestamp(), trace)
+        headers = cloudevents.headers(type(record), str(event_id or uuid.uuid4()), self._source, cloudevents.timestamp(), trace)
         value = encode(record)
         size = len(value) + sum(len(name) + len(content) for name, content in headers)
         if size > MAX_EVENT_BYTES:

@@ -6,12 +6,13 @@ with SyncClient() as client:
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from schemas.jobs import JobCompleted, JobRequested
+from schemas.mitigation import EmMeasured
 from schemas.record import Record
 from schemas.threats import ThreatObserved
 from streams.client import Client
@@ -87,6 +88,10 @@ class SyncClient:
     def publish_threat(self, threat: ThreatObserved) -> None:
         """See `Client.publish_threat`."""
         self._await(self._client.publish_threat(threat))
+
+    def publish_measured(self, results: Iterable[EmMeasured]) -> int:
+        """See `Client.publish_measured`."""
+        return self._await(self._client.publish_measured(results))
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -102,7 +102,7 @@ def compare(night: Night, earlier: Sequence[Night]) -> Comparison:
         else:
             unheard.append(f"{series[0]}/{series[1]}")
     moves.sort(key=lambda move: not move.worse)
-    return Comparison(tuple(earlier), tuple(moves), tests, tuple(unheard))
+    return Comparison(tuple(earlier), tuple(moves), tests - len(unheard) * len(_SAMPLED), tuple(unheard))
 
 
 def _moves(series: Series, nights: Sequence[Night], measured: Sequence[_Measured], tests: int) -> list[Move]:

@@ -1,0 +1,202 @@
+"""`quantumai em run | show | report | nightly`: error mitigation measured."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from backends import registry
+from cli import screen
+from em.errors import EmError
+from em.harness import night
+from em.harness.documents import write
+from em.harness.events import events
+from em.harness.lineage import git_commit
+from em.harness.plan import Scope
+from em.harness.regression import compare
+from em.harness.report import report
+from em.harness.run import Ran, run
+from em.harness.store import Store
+from em.harness.summary import Line, lines
+from em.harness.terminal import chart
+from schemas.calibration import CalibrationUpdated
+from streams.sync_client import SyncClient
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Measure error mitigation: families x methods x budgets x backends."
+)
+
+HOME = Path(".quantumai/em")
+_FAMILIES, _METHODS, _BACKENDS = (",".join(names) for names in (night.FAMILIES, night.METHODS, night.BACKENDS))
+_BUDGETS = ",".join(map(str, night.BUDGETS))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in _names(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} are no whole numbers of shots; write for example 1024,4096") from None
+
+
+Families = Annotated[str, typer.Option(help="Circuit families, with commas.")]
+Methods = Annotated[str, typer.Option(help="Mitigation methods, with commas.")]
+Budgets = Annotated[str, typer.Option(help="Shots per circuit and group of observables, with commas.")]
+Backends = Annotated[str, typer.Option(help="Devices, with commas.")]
+Workers = Annotated[int, typer.Option(help="Processes.")]
+Folder = Annotated[Path, typer.Option("--out", help="Folder of the results; a run goes on where the last one there stopped.")]
+
+
+@app.command("run")
+def run_command(
+    *,
+    families: Families = _FAMILIES,
+    methods: Methods = _METHODS,
+    budgets: Budgets = "1024,4096,16384",
+    backends: Backends = "aer_noisy,fake_jakarta",
+    circuits: Annotated[int, typer.Option(help="Circuits of each family.")] = 20,
+    qubits: Annotated[int | None, typer.Option(help="Of all circuits.", show_default="drawn from the family's sizes")] = None,
+    depth: Annotated[int | None, typer.Option(help="Of all circuits.", show_default="drawn from the family's depths")] = None,
+    seed: Annotated[int, typer.Option(help="Of circuits, twirls and shots.")] = 0,
+    out: Folder = HOME / "runs",
+    workers: Workers = 2,
+    quick: Annotated[bool, typer.Option("--quick", help="Two circuits of each family, one budget: less than a minute.")] = False,
+) -> None:
+    """Measure what is not measured yet, and show all of the folder's results.
+
+    Exit status 1 when a task failed; the next run tries it again.
+    """
+    shots, number = ((4096,), 2) if quick else (_numbers(budgets), circuits)
+    scope = Scope(_names(families), number, _names(methods), shots, _names(backends), seed, seed, qubits, depth)
+    store = Store(out)
+    ran = measured(scope, store, workers)
+    display(store, screen.console())
+    if ran.failed or ran.problems:
+        raise EmError("; ".join([*ran.problems, f"{ran.failed} tasks failed: run the same again"] if ran.failed else ran.problems))
+
+
+@app.command("report")
+def report_command(out: Folder = HOME / "runs") -> None:
+    """Write report.html and report.pdf into the folder of results."""
+    there = night.Night(datetime.now(UTC).date(), out.name, out)
+    if not len(there.rows):
+        raise EmError(f"there are no results in {out}; make some with `quantumai em run`")
+    _say_written(write(report(there, None), out))
+
+
+@app.command()
+def nightly(
+    *,
+    families: Families = _FAMILIES,
+    methods: Methods = _METHODS,
+    budgets: Budgets = _BUDGETS,
+    backends: Backends = _BACKENDS,
+    circuits: Annotated[int, typer.Option(help="Circuits of each family.")] = night.CIRCUITS,
+    seed: Annotated[int | None, typer.Option(help="Of twirls and shots.", show_default="another each night")] = None,
+    history: Annotated[int, typer.Option(help="Earlier nights to compare with.")] = 14,
+    out: Annotated[Path, typer.Option(help="Folder of the nights, each a folder of its own.")] = HOME / "nights",
+    workers: Workers = 2,
+    publish: Annotated[bool, typer.Option("--publish", help="Send the results as em.measured events.")] = False,
+) -> None:
+    """Measure the same circuits as every night, compare with the nights before, write a report.
+
+    Exit status 1 when something is worse than before, or a task failed; the sentences say what, and since which commit.
+    """
+    tonight = night.tonight(out, datetime.now(UTC).date(), git_commit())
+    given = (_names(families), circuits, _names(methods), _numbers(budgets), _names(backends))
+    ran = measured(Scope(*given, seed=night.seed_of(tonight) if seed is None else seed), tonight.store, workers)
+    earlier = night.history(out, tonight, history)
+    compared = compare(tonight, earlier)
+    display(tonight.store, screen.console())
+    _say_written(write(report(tonight, compared, earlier), tonight.folder))
+    if publish:
+        with SyncClient(source="/clients/nightly") as client:
+            typer.echo(f"{client.publish_measured(events(tonight.rows))} em.measured events sent")
+    worse = [move.sentence for move in compared.regressions]
+    failed = [f"{ran.failed} tasks failed"] if ran.failed else []
+    if worse or failed or ran.problems:
+        raise EmError("; ".join([*worse, *ran.problems, *failed]))
+    typer.echo(f"nothing is worse than in {len(earlier)} earlier nights ({compared.tested} tests)")
+
+
+@app.command()
+def show(out: Folder = HOME / "runs") -> None:
+    """Show results: accuracy and price of each method, and what failed."""
+    display(Store(out), screen.console())
+
+
+def measured(scope: Scope, store: Store, workers: int) -> Ran:
+    """Runs with a progress bar."""
+    console = screen.console(stderr=True)
+    calibrations = snapshots(scope.backends)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("tasks", total=scope.size)
+
+        def progress(ran: Ran) -> None:
+            bar.update(task, completed=ran.measured + ran.failed + ran.skipped)
+
+        def waiting() -> None:
+            console.print(f"another run is writing to {store.root}; waiting for its end")
+
+        ran = run(scope, store, calibrations, workers=workers, progress=progress, waiting=waiting)
+    there = f"{ran.skipped} were there already, {ran.failed} failed; in {store.root}"
+    console.print(f"{ran.measured} tasks measured in {ran.seconds:.1f} s, {there}")
+    return ran
+
+
+def snapshots(names: tuple[str, ...]) -> dict[str, CalibrationUpdated]:
+    """The calibrations of these backends."""
+    return {name: backend.calibration() for name, backend in registry.load(names).items()}
+
+
+def display(store: Store, console: Console) -> None:
+    """The table and the chart of a store's results; its failures, and files that were set aside.
+
+    Raises:
+        EmError: there are no results.
+    """
+    rows = store.read()
+    failures = store.failures()
+    for sentence in store.set_aside:
+        console.print(f"[yellow]{escape(sentence)}[/]")
+    if not len(rows) and not len(failures):
+        raise EmError(f"there are no results in {store.root}; make some with `quantumai em run`")
+    found = lines(rows)
+    if found:
+        console.print(_table(found), _bars(found), sep="\n")
+    reasons = Counter(zip(*(failures[name].to_pylist() for name in ("family", "method", "error")), strict=True))
+    for (family, method, error), count in sorted(reasons.items()):
+        console.print(f"[red]failed[/] {count} x {family}/{method}: {escape(error)}")
+
+
+def _say_written(places: tuple[Path, Path]) -> None:
+    typer.echo(f"report: {places[0]} and {places[1].name}")
+
+
+def _table(found: list[Line]) -> Table:
+    numbers = ("estimates", "mean |error|", "raw", "gain", "RMSE", "within 2 s.e.", "shots", "USD", "abstained")
+    table = screen.table("family", "method", *numbers, title="errors in units of the observable's bound", numbers=numbers)
+    for line in found:
+        cells = (f"{line.error:.4f}", f"{line.raw_error:.4f}", f"{line.gain:.2f}x", f"{line.rmse:.4f}", f"{line.covered:.0%}")
+        cost = (f"{line.shots:,.0f}", f"{line.cost_usd:.2f}", str(line.abstained or ""))
+        table.add_row(*map(str, line.key), str(line.values), *(cells if line.values else [""] * 5), *cost)
+    return table
+
+
+def _bars(found: list[Line]) -> str:
+    drawn = []
+    for family, members in groupby(found, key=lambda line: line.key[0]):
+        drawn.append(f"[bold]{family}[/]: mean |error|, the best first")
+        drawn += [f"  {name:<26}[cyan]{length:<40}[/] {error}" for name, length, error in chart(list(members))]
+    return "\n".join(drawn)
