@@ -11,8 +11,8 @@ from qiskit_aer import AerSimulator
 
 from backends.device import Device, Operation, gate
 from backends.simulation import EXACT_QUBITS, MAX_AMPLITUDE_STEPS, TRAJECTORY_QUBITS
-from em.engines.engine import Floats, NoisyCircuit, refuse, seen, uncalibrated
-from em.engines.sampling import SAMPLES, frequencies, too_many_places
+from em.engines.engine import Floats, NoisyCircuit, refuse, seen, too_wide, uncalibrated
+from em.engines.sampling import SAMPLES, frequencies
 from em.errors import EmError
 
 _TOGETHER = 64  # circuits handed to Aer at once: Qiskit's objects take megabytes
@@ -26,10 +26,7 @@ class AerDensityMatrix:
 
     def refusal(self, device: Device, circuit: NoisyCircuit) -> str:
         """Why it cannot simulate a circuit; empty if it can."""
-        operations, qubits = seen(circuit)
-        if len(qubits) > EXACT_QUBITS:
-            return f"what is read depends on {len(qubits)} qubits, a density matrix holds {EXACT_QUBITS}; use trajectories"
-        return uncalibrated(device, operations)
+        return too_wide(circuit, EXACT_QUBITS, "a density matrix holds", "use trajectories") or uncalibrated(device, circuit)
 
     def distributions(self, device: Device, circuits: Sequence[NoisyCircuit]) -> list[Floats]:
         """Per circuit (2**len(places),): the probability of each outcome, to rounding.
@@ -56,13 +53,13 @@ class AerTrajectories:
 
     def refusal(self, device: Device, circuit: NoisyCircuit) -> str:
         """Why it cannot simulate a circuit; empty if it can."""
-        return _too_long(circuit, SAMPLES) or too_many_places(circuit) or uncalibrated(device, circuit.operations)
+        return _too_long(circuit, SAMPLES) or uncalibrated(device, circuit)
 
     def distributions(self, device: Device, circuits: Sequence[NoisyCircuit]) -> list[Floats]:
         """Per circuit (2**len(places),): frequencies of the outcomes among `SAMPLES` trajectories.
 
         Raises:
-            EngineRefusedError: a circuit that is too wide or too long, or a gate that the device does not have.
+            EngineRefusedError: a circuit that is too wide or too long, too many places, or a gate that the device does not have.
         """
         return frequencies(self, device, circuits)
 
@@ -72,7 +69,7 @@ class AerTrajectories:
         Raises:
             EngineRefusedError: a circuit that is too wide or too long, or a gate that the device does not have.
         """
-        refuse(0, 1, _too_long(circuit, shots) or uncalibrated(device, circuit.operations))
+        refuse(0, 1, _too_long(circuit, shots) or uncalibrated(device, circuit))
         operations, qubits = seen(circuit)
         built = noisy(device, operations, qubits, exact=False)
         built.add_register(ClassicalRegister(len(circuit.places)))
@@ -103,9 +100,10 @@ def _saving(device: Device, circuit: NoisyCircuit) -> QuantumCircuit:
 
 
 def _too_long(circuit: NoisyCircuit, shots: int) -> str:
+    reason = too_wide(circuit, TRAJECTORY_QUBITS, "a trajectory holds", "use Pauli propagation")
+    if reason:
+        return reason
     operations, qubits = seen(circuit)
-    if len(qubits) > TRAJECTORY_QUBITS:
-        return f"what is read depends on {len(qubits)} qubits, a trajectory holds {TRAJECTORY_QUBITS}; use Pauli propagation"
     if len(operations) * shots * 2.0 ** len(qubits) > MAX_AMPLITUDE_STEPS:
         return (
             f"{shots} trajectories of {len(operations)} gates on {len(qubits)} qubits would take hours, the limit is "

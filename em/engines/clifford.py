@@ -15,7 +15,7 @@ from qiskit.quantum_info import SuperOp
 
 from backends.device import Device, Operation, gate
 from em.engines.engine import Floats, NoisyCircuit, refuse, seen, uncalibrated
-from em.engines.sampling import frequencies, too_many_places
+from em.engines.sampling import frequencies
 from em.engines.transfer import transfer, unitary
 
 _SIGNS = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])  # whether two of I, X, Y, Z commute
@@ -36,7 +36,7 @@ class CliffordFrames:
 
     def refusal(self, device: Device, circuit: NoisyCircuit) -> str:
         """Why it cannot simulate a circuit; empty if it can."""
-        return too_many_places(circuit) or uncalibrated(device, circuit.operations) or _not_clifford(circuit)
+        return uncalibrated(device, circuit) or _not_clifford(circuit)
 
     def distributions(self, device: Device, circuits: Sequence[NoisyCircuit]) -> list[Floats]:
         """Per circuit (2**len(places),): frequencies of the outcomes among `SAMPLES` samples.
@@ -52,7 +52,7 @@ class CliffordFrames:
         Raises:
             EngineRefusedError: a gate that is not Clifford or not the device's.
         """
-        refuse(0, 1, uncalibrated(device, circuit.operations) or _not_clifford(circuit))
+        refuse(0, 1, uncalibrated(device, circuit) or _not_clifford(circuit))
         operations, qubits = seen(circuit)
         place = {qubit: index for index, qubit in enumerate(qubits)}
         built = stim.Circuit()

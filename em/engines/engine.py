@@ -1,7 +1,8 @@
 """What a simulation engine is asked, what it answers, and how much of a circuit it has to look at."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,9 @@ from em.errors import EmError
 from schemas.errors import InputError
 
 Floats = NDArray[np.float64]
+
+SITE = attrgetter("name", "qubits")
+"""The gate of an operation and where it is: what its calibration is kept under."""
 
 
 class EngineRefusedError(EmError, InputError):
@@ -67,15 +71,21 @@ def seen(circuit: NoisyCircuit) -> tuple[tuple[Operation, ...], tuple[int, ...]]
     return tuple(reversed(kept)), tuple(sorted(reached))
 
 
-def uncalibrated(device: Device, operations: Iterable[Operation]) -> str:
-    """A sentence about the first operation that the device has no gate for; empty if it has all."""
-    for operation in operations:
-        if (operation.name, operation.qubits) not in device.gates:
-            place = ", ".join(map(str, operation.qubits))
-            return (
-                f"{device.calibration.backend} has no calibrated gate {operation.name} on {place}; compile the circuit for it first"
-            )
-    return ""
+def too_wide(circuit: NoisyCircuit, most: int, holder: str, instead: str) -> str:
+    """A sentence if what is read depends on more qubits than `holder` holds; empty otherwise."""
+    touched = set(circuit.places).union(*{operation.qubits for operation in circuit.operations})
+    width = len(touched) if len(touched) <= most else len(seen(circuit)[1])
+    return "" if width <= most else f"what is read depends on {width} qubits, {holder} {most}; {instead}"
+
+
+def uncalibrated(device: Device, circuit: NoisyCircuit) -> str:
+    """A sentence about a gate that the circuit asks for and the device does not have; empty if it has all."""
+    unknown = set(map(SITE, circuit.operations)) - device.gates.keys()
+    if not unknown:
+        return ""
+    name, qubits = min(unknown)
+    place = ", ".join(map(str, qubits))
+    return f"{device.calibration.backend} has no calibrated gate {name} on {place}; compile the circuit for it first"
 
 
 def refuse(index: int, count: int, reason: str) -> None:

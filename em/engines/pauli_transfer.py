@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from backends.device import Device
-from em.engines.engine import Floats, NoisyCircuit, refuse, seen, uncalibrated
+from em.engines.engine import Floats, NoisyCircuit, refuse, too_wide, uncalibrated
 from em.engines.fusion import Fused, fuse, matrices
 from em.engines.plan import planned
 from em.engines.transfer import Transfers
@@ -36,7 +36,7 @@ class PauliTransfer:
 
     def refusal(self, device: Device, circuit: NoisyCircuit) -> str:
         """Why it cannot simulate a circuit; empty if it can."""
-        return _too_wide(len(seen(circuit)[1])) or uncalibrated(device, circuit.operations)
+        return _too_wide(circuit) or uncalibrated(device, circuit)
 
     def distributions(self, device: Device, circuits: Sequence[NoisyCircuit]) -> list[Floats]:
         """Per circuit (2**len(places),): the probability of each outcome, to rounding.
@@ -58,16 +58,15 @@ class PauliTransfer:
         try:
             fused = fuse(circuit, self._transfers[device])
         except KeyError:
-            refuse(index, len(circuits), uncalibrated(device, circuit.operations))
+            refuse(index, len(circuits), uncalibrated(device, circuit))
             raise
-        refuse(index, len(circuits), _too_wide(fused.structure.width))
+        if fused.structure.width > MAX_QUBITS:
+            refuse(index, len(circuits), _too_wide(circuit))
         return fused
 
 
-def _too_wide(width: int) -> str:
-    if width <= MAX_QUBITS:
-        return ""
-    return f"what is read depends on {width} qubits, Pauli transfer matrices hold {MAX_QUBITS}; use trajectories"
+def _too_wide(circuit: NoisyCircuit) -> str:
+    return too_wide(circuit, MAX_QUBITS, "Pauli transfer matrices hold", "use trajectories")
 
 
 def _chunks(circuits: Sequence[NoisyCircuit]) -> Iterator[list[int]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.device import Device
-from em.engines.engine import EngineRefusedError, Floats, NoisyCircuit, refuse, seen, uncalibrated
+from em.engines.engine import EngineRefusedError, Floats, NoisyCircuit, refuse, too_wide, uncalibrated
 from em.engines.fusion import Structure, fuse, matrices
 from em.engines.transfer import Transfers
 
@@ -177,7 +177,4 @@ def _word(places: Sequence[int], pauli: str) -> int:
 
 
 def _too_wide(device: Device, circuit: NoisyCircuit) -> str:
-    operations, qubits = seen(circuit)
-    if len(qubits) > MAX_QUBITS:
-        return f"what is read depends on {len(qubits)} qubits, Pauli propagation holds {MAX_QUBITS}; read fewer"
-    return uncalibrated(device, operations)
+    return too_wide(circuit, MAX_QUBITS, "Pauli propagation holds", "read fewer") or uncalibrated(device, circuit)

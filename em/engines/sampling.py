@@ -17,7 +17,10 @@ MAX_PLACES = 16
 
 
 class SamplingEngine(Engine, Protocol):
-    """An engine whose distributions are frequencies; asked again, it gives the same."""
+    """An engine whose distributions are frequencies; asked again, it gives the same.
+
+    It refuses what it cannot sample; `distributions` refuses more than `MAX_PLACES` places as well.
+    """
 
     def samples(self, device: Device, circuit: NoisyCircuit, shots: int, seed: int) -> NDArray[np.bool_]:
         """(shots, len(places)): what the places are, before readout errors.
@@ -35,14 +38,14 @@ def frequencies(engine: SamplingEngine, device: Device, circuits: Sequence[Noisy
     """
     found = []
     for index, circuit in enumerate(circuits):
-        refuse(index, len(circuits), engine.refusal(device, circuit))
+        refuse(index, len(circuits), _too_many_places(circuit) or engine.refusal(device, circuit))
         bits = engine.samples(device, circuit, SAMPLES, index)
         outcomes = bits @ (1 << np.arange(bits.shape[1]))
         found.append(np.bincount(outcomes, minlength=2 ** bits.shape[1]) / SAMPLES)
     return found
 
 
-def too_many_places(circuit: NoisyCircuit) -> str:
+def _too_many_places(circuit: NoisyCircuit) -> str:
     """A sentence if a distribution would have more outcomes than samples can tell apart; empty otherwise."""
     if len(circuit.places) <= MAX_PLACES:
         return ""

@@ -44,7 +44,7 @@ def test_what_no_engine_can_do_is_refused_with_every_limit() -> None:
         choose(BIG, NoisyCircuit(_line(40, 0.3), tuple(range(40))))
     for name in ENGINES:
         assert f"{name}: " in str(refused.value)
-    for limit in ("matrices hold 12", "matrix holds 12", "at most 16", "trajectory holds 24", "those of 6"):
+    for limit in ("matrices hold 12", "matrix holds 12", "Clifford gates only", "trajectory holds 24", "those of 6"):
         assert limit in str(refused.value)
 
 
