@@ -45,7 +45,16 @@ _NAMES: Mapping[str, Any] = {
     "MICROSECOND": timedelta(microseconds=1),
 }
 
-_NUMBER = ("n = data[at]", "at += 1", "if n > 127:", "    n, at = longer(data, at, n)")
+_NUMBER = (
+    "n = data[at]",
+    "at += 1",
+    "if n > 127:",
+    "    if data[at] < 128:",  # two bytes, as most numbers that need more than one
+    "        n += (data[at] << 7) - 128",
+    "        at += 1",
+    "    else:",
+    "        n, at = longer(data, at, n)",
+)
 _LENGTH = (*_NUMBER, "if n & 1:", "    refused('a negative length')", "end = at + (n >> 1)")
 _PRIMITIVES: Mapping[str, tuple[str, ...]] = {  # {0} is what the value is assigned to
     "null": ("{0} = None",),
