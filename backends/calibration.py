@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
+from pydantic import ValidationError
 
 from backends.errors import BackendError
 from backends.terms import Terms
 from schemas.calibration import CalibrationUpdated, GateCalibration, QubitCalibration
+from schemas.codec import explain
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _UNUSED = ("id", "reset", "delay", "measure")  # circuits here never contain them; readout stands with the qubits
 FAULTY = 1.0
 """The error of a gate that must not be used."""
+_GUESSED = 0.5  # what a readout that nobody measured says of the qubit: nothing
 
 
 def from_properties(
@@ -22,27 +25,41 @@ def from_properties(
 ) -> CalibrationUpdated:
     """The snapshot in IBM's properties and configuration, as their JSON has them (`backend.properties().to_dict()`).
 
-    A gate without a reported error is marked as faulty: nobody measured it.
+    A gate without a reported error is marked as faulty, and a qubit without a readout error as out of operation: nobody
+    measured them.
 
     Raises:
-        BackendError: a value is missing or impossible.
+        BackendError: a value is impossible, or one that no device can do without is missing; which, in one sentence.
     """
-    basis = tuple(gate for gate in configuration["basis_gates"] if gate not in _UNUSED)
+    what = "the snapshot"
     try:
-        qubits = tuple(_qubit(values) for values in properties["qubits"])
-        gates = tuple(_gate(values) for values in properties["gates"] if values["gate"] in basis)
+        basis = tuple(gate for gate in configuration["basis_gates"] if gate not in _UNUSED)
+        qubits, gates = [], []
+        for index, values in enumerate(properties["qubits"]):
+            what = f"qubit {index}"
+            qubits.append(_qubit(values))
+        for values in properties["gates"]:
+            what = f"the gate {values['gate']} on {values['qubits']}"
+            if values["gate"] in basis:
+                gates.append(_gate(values))
+        what = "the snapshot"
         taken_at = datetime.fromisoformat(str(properties["last_update_date"])).astimezone(UTC)
-    except (KeyError, ValueError, TypeError) as error:
-        raise BackendError(f"the properties of {name} cannot be read: {type(error).__name__}: {error}") from error
+        max_shots = int(configuration["max_shots"])
+    except ValidationError as error:
+        raise BackendError(f"the calibration of {name} cannot be used: {what}: {explain(error)}") from error
+    except KeyError as error:
+        raise BackendError(f"the calibration of {name} cannot be used: {what} has no {error.args[0]}") from error
+    except (ValueError, TypeError) as error:
+        raise BackendError(f"the calibration of {name} cannot be used: {what}: {error}") from error
     return CalibrationUpdated(
         backend=name,
         provider=provider,
         calibration_id=content_hash(qubits, gates, taken_at),
         taken_at=taken_at,
-        qubits=qubits,
-        gates=gates,
+        qubits=tuple(qubits),
+        gates=tuple(gates),
         basis_gates=basis,
-        max_shots=configuration["max_shots"],
+        max_shots=max_shots,
         **dict(terms),
     )
 
@@ -72,14 +89,16 @@ def check(calibration: CalibrationUpdated) -> None:
 
 def _qubit(values: Sequence[Mapping[str, Any]]) -> QubitCalibration:
     named = {value["name"]: value for value in values}
-    error = named["readout_error"]["value"]
+    error = named.get("readout_error", {"value": None})["value"]
+    measured = error is not None
+    error = error if measured else _GUESSED
     return QubitCalibration(
         t1_seconds=_seconds(named.get("T1")),
         t2_seconds=_seconds(named.get("T2")),
         prob_meas1_prep0=named.get("prob_meas1_prep0", {"value": error})["value"],
         prob_meas0_prep1=named.get("prob_meas0_prep1", {"value": error})["value"],
         readout_seconds=_seconds(named.get("readout_length")) or 0.0,
-        operational=bool(named.get("operational", {"value": 1})["value"]),
+        operational=measured and bool(named.get("operational", {"value": 1})["value"]),
     )
 
 
@@ -88,13 +107,18 @@ def _gate(values: Mapping[str, Any]) -> GateCalibration:
     return GateCalibration(
         name=values["gate"],
         qubits=tuple(values["qubits"]),
-        error=min(FAULTY, named.get("gate_error", {"value": FAULTY})["value"]),
+        error=_infidelity(named.get("gate_error", {"value": None})["value"]),
         duration_seconds=_seconds(named.get("gate_length")) or 0.0,
     )
 
 
+def _infidelity(error: float | None) -> float:
+    """Faulty where it was not measured, or is more than a gate can get wrong."""
+    return FAULTY if error is None or error > FAULTY else error
+
+
 def _seconds(value: Mapping[str, Any] | None) -> float | None:
-    if value is None:
+    if value is None or value["value"] is None:
         return None
     seconds: float = value["value"] * _SECONDS[value["unit"]]
     return seconds

@@ -7,6 +7,18 @@ class BackendError(Exception):
     """A backend failed or is unknown. Unless it is a `WorkRefusedError`, the same work may succeed at another try."""
 
 
+class BackendBusyError(BackendError):
+    """A backend that takes no requests for a while: to ask again then is no new failure.
+
+    Attributes:
+        seconds: how long it wants to be left alone.
+    """
+
+    def __init__(self, sentence: str, seconds: float) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
 class WorkRefusedError(BackendError, InputError):
     """The work itself cannot be run: trying again, here or after a restart, cannot help."""
 

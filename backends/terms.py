@@ -27,15 +27,15 @@ class Terms:
 
 
 def terms_of(name: str) -> Terms:
-    """The terms of a backend.
+    """The terms of a backend; those of its family where it has none of its own (`ibm` for `ibm:ibm_torino`).
 
     Raises:
         BackendError: the data file has no row for it.
     """
     data = _data()
-    if name not in data["backends"]:
+    row = data["backends"].get(name, data["backends"].get(name.partition(":")[0]))
+    if row is None:
         raise BackendError(f"backends/data/terms.json has no row for {name!r}; add price, endpoint and routes there")
-    row = data["backends"][name]
     return Terms(
         price=Price(**data["prices"][row["price"]]),
         queue_length=row["queue_length"],

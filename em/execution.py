@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from backends.adapter import Backend
-from backends.errors import BackendError
+from backends.errors import BackendBusyError, BackendError
 from backends.registry import Fleet
 from em.completion import completed, failed
 from em.errors import EmError
@@ -153,6 +153,9 @@ class Execution:
             return step(status, flight, backend)
         except (InputError, EmError) as error:
             return self._over(status, failed(status, "ERROR", str(error), self._clock()))
+        except BackendBusyError as busy:
+            flight.not_before = self._clock() + timedelta(seconds=busy.seconds)
+            return []
         except Exception as error:  # whatever befalls one job must not stop the others of its partition
             flight.attempts += 1
             flight.vendor_job_id = None

@@ -58,7 +58,7 @@ def test_a_gate_that_nobody_measured_or_that_is_worse_than_useless_is_faulty() -
 def test_properties_with_a_hole_are_refused() -> None:
     properties, configuration = (ibm_fake._read("manila", kind) for kind in ("props", "conf"))
     del properties["last_update_date"]
-    with pytest.raises(BackendError, match="properties of fake_manila cannot be read"):
+    with pytest.raises(BackendError, match="calibration of fake_manila cannot be used: the snapshot has no last_update_date"):
         from_properties("fake_manila", "ibm_fake", properties, configuration, terms_of("fake_manila"))
 
 
