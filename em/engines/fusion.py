@@ -1,6 +1,10 @@
-"""Circuits as blocks: single-qubit gates go into the next two-qubit gate, and neighbours on the same pair become one block."""
+"""Circuits as blocks: single-qubit gates go into the next two-qubit gate, and neighbours on the same pair become one block.
 
-from collections import defaultdict
+A batch is taken apart at once, with arrays: its gates are sorted along the wires (a wire is one qubit of one circuit), where
+the single-qubit gates between two cuts, the two-qubit gates, are a chain, and two cuts that follow each other on both wires
+are one block.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,12 +13,12 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.device import Operation
-from em.engines.engine import Floats, NoisyCircuit
+from em.engines.engine import SITE, Floats, NoisyCircuit
 from em.engines.transfer import Transfers
 
-_NONE: tuple[int, ...] = ()
-_SITE, _PARAMETERS, _QUBITS = attrgetter("name", "qubits"), attrgetter("parameters"), attrgetter("qubits")
+Indices = NDArray[np.intp]
+
+_PARAMETERS = attrgetter("parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,145 +38,168 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """One circuit in blocks. A gate is named by its position in `sites` and `angles`; gates that cannot be seen stay there.
+    """A batch of circuits in blocks.
 
     Attributes:
-        structure: what its blocks act on.
-        sites: each gate's row in `Transfers`.
-        angles: each gate's angle, 0 where it has none.
-        factors: the two-qubit gates, block after block.
-        repeats: the number of two-qubit gates of each block.
-        before: two for each of `factors`: the single-qubit gates before it on the lower and on the higher qubit.
-        after: the single-qubit gates at the end of each of `structure.places`.
+        structures: of each circuit.
+        blocks: (blocks, 16, 16), transfer matrices (in, out), circuit after circuit; those that cannot be seen are left out.
+        after: (places, 4, 4), of the single-qubit gates after the last block of each place, circuit after circuit.
     """
 
-    structure: Structure
-    sites: list[int]
-    angles: list[float]
-    factors: list[int]
-    repeats: list[int]
-    before: list[Sequence[int]]
-    after: list[Sequence[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Matrices:
-    """The transfer matrices of some circuits, (in, out).
-
-    Attributes:
-        blocks: (blocks, 16, 16), circuit after circuit.
-        after: (places, 4, 4), circuit after circuit.
-    """
-
+    structures: list[Structure]
     blocks: Floats
     after: Floats
 
 
-def fuse(circuit: NoisyCircuit, transfers: Transfers) -> Fused:
-    """Takes a circuit apart; blocks outside the light cone of the places are left out.
+def fuse(circuits: Sequence[NoisyCircuit], transfers: Transfers) -> Fused:
+    """Takes circuits apart and builds all matrices.
 
     Raises:
         KeyError: a gate that the device does not have.
     """
-    operations = circuit.operations
-    try:
-        sites = [*map(transfers.sites.__getitem__, map(_SITE, operations))]
-    except KeyError:  # some are new, or have several angles
-        sites = [transfers.site(operation) for operation in operations]
-    angles = [parameters[0] if parameters else 0.0 for parameters in map(_PARAMETERS, operations)]
-    blocks, waiting = _blocks(operations)
-    kept, reached = _within_reach(blocks, circuit.places)
-    label = {qubit: index for index, qubit in enumerate(sorted(reached))}
-    factors = [factor for block in kept for factor in block.factors]
-    pairs = tuple([(label[block.low], label[block.high]) for block in kept])
-    return Fused(
-        Structure(len(label), pairs, tuple([label[place] for place in circuit.places])),
-        sites,
-        angles,
-        factors=[factor[0] for factor in factors],
-        repeats=[len(block.factors) for block in kept],
-        before=[gates for _, low, high in factors for gates in (low, high)],
-        after=[waiting.get(place, _NONE) for place in circuit.places],
-    )
+    gates = _gates(circuits, transfers)
+    wires = _wires(gates)
+    roots = _roots(wires)
+    ends = np.searchsorted(gates.circuit[wires.pairs[roots.first]], np.arange(len(circuits) + 1))
+    low, high = (side[wires.pairs[roots.first]].tolist() for side in (gates.low, gates.high))
+    structures, kept = [], np.zeros(len(roots.first), dtype=bool)
+    for index, circuit in enumerate(circuits):
+        start, stop = ends[index], ends[index + 1]
+        seen, structure = _structure(low[start:stop], high[start:stop], circuit.places)
+        kept[start:stop] = seen
+        structures.append(structure)
+    read = [index * gates.span + place for index, circuit in enumerate(circuits) for place in circuit.places]
+    return Fused(structures, _blocks(gates, wires, roots, kept, transfers), _after(gates, wires, read, transfers))
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Two-qubit gates on one pair, each with the single-qubit gates before it on the lower and on the higher qubit."""
+class _Gates:
+    """All gates of a batch in order; `high` is -1 for single-qubit gates, `span` the number of qubits of the device."""
 
-    low: int
-    high: int
-    factors: list[tuple[int, Sequence[int], Sequence[int]]]
-
-
-def _blocks(operations: Sequence[Operation]) -> tuple[list[_Block], dict[int, list[int]]]:
-    """The blocks in order, and the single-qubit gates after the last block of each qubit."""
-    waiting: defaultdict[int, list[int]] = defaultdict(list)
-    newest: dict[int, _Block] = {}
-    blocks: list[_Block] = []
-    for index, qubits in enumerate(map(_QUBITS, operations)):
-        if len(qubits) == 1:
-            waiting[qubits[0]].append(index)
-            continue
-        low, high = qubits if qubits[0] < qubits[1] else qubits[::-1]
-        factor = (index, waiting.pop(low, _NONE), waiting.pop(high, _NONE))
-        block = newest.get(low)
-        if block is not None and block is newest.get(high):
-            block.factors.append(factor)
-        else:
-            newest[low] = newest[high] = _Block(low, high, [factor])
-            blocks.append(newest[low])
-    return blocks, waiting
+    site: Indices
+    angle: Floats
+    circuit: Indices
+    low: Indices
+    high: Indices
+    span: int
 
 
-def _within_reach(blocks: Sequence[_Block], places: Sequence[int]) -> tuple[list[_Block], set[int]]:
-    """The blocks that what is read depends on, and all its qubits; noise preserves the trace, so that no other is seen."""
-    reached = set(places)
-    kept = []
-    for block in reversed(blocks):
-        if block.low in reached or block.high in reached:
-            reached.update((block.low, block.high))
-            kept.append(block)
-    return kept[::-1], reached
+def _gates(circuits: Sequence[NoisyCircuit], transfers: Transfers) -> _Gates:
+    lengths = [len(circuit.operations) for circuit in circuits]
+    operations = [*chain.from_iterable(circuit.operations for circuit in circuits)]
+    try:
+        sites = np.fromiter(map(transfers.sites.__getitem__, map(SITE, operations)), np.intp, len(operations))
+    except KeyError:  # some are new, or have several angles
+        sites = np.fromiter(map(transfers.site, operations), np.intp, len(operations))
+    angles = np.array([parameters[0] if parameters else 0.0 for parameters in map(_PARAMETERS, operations)], dtype=np.float64)
+    low, high = transfers.qubits[:, sites]
+    return _Gates(sites, angles, np.repeat(np.arange(len(circuits)), lengths), low, high, transfers.span)
 
 
-def matrices(circuits: Sequence[Fused], transfers: Transfers) -> Matrices:
-    """Every block's and every last gate's matrix, for many circuits at once."""
-    starts = np.cumsum([0, *(len(circuit.sites) for circuit in circuits)])[:-1]
-    sites = np.fromiter(chain.from_iterable(circuit.sites for circuit in circuits), np.intp)
-    angles = np.fromiter(chain.from_iterable(circuit.angles for circuit in circuits), np.float64)
+@dataclass(frozen=True, slots=True)
+class _Wires:
+    """A batch along its wires. A slot is one side of a two-qubit gate: 2 k for the lower qubit of pair k, 2 k + 1 for the higher.
 
-    def gathered(name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        runs = [getattr(circuit, name) for circuit in circuits]
-        lengths = np.fromiter(map(len, chain.from_iterable(runs)), np.intp)
-        per = [sum(map(len, run)) for run in runs]
-        flat = np.fromiter(chain.from_iterable(chain.from_iterable(runs)), np.intp)
-        return flat + np.repeat(starts, per), lengths
+    Attributes:
+        pairs: the two-qubit gates, in order.
+        slots: all slots, wire by wire.
+        before: the slot that comes before each slot on its wire, -1 for none; by slot.
+        singles: the single-qubit gates that a slot follows, wire by wire.
+        lengths: how many of them belong to each of `slots`.
+        last: the other single-qubit gates, wire by wire.
+        wires: the wire of each of `last`.
+    """
 
-    def product_of(name: str) -> Floats:
-        gates, lengths = gathered(name)
-        return products(transfers.matrices(1, sites[gates], angles[gates]), lengths)
-
-    before = product_of("before").reshape(-1, 2, 4, 4)
-    counts = [len(circuit.factors) for circuit in circuits]
-    pairs = np.fromiter(chain.from_iterable(circuit.factors for circuit in circuits), np.intp) + np.repeat(starts, counts)
-    if not len(pairs):
-        return Matrices(np.empty((0, 16, 16)), product_of("after"))
-    gates = transfers.matrices(2, sites[pairs], angles[pairs]).reshape(-1, 4, 4, 16)
-    high = np.matmul(before[:, None, 1], gates).reshape(-1, 4, 64)
-    blocks = np.matmul(before[:, 0], high).reshape(-1, 16, 16)
-    repeats = np.fromiter(chain.from_iterable(circuit.repeats for circuit in circuits), np.intp)
-    return Matrices(products(blocks, repeats), product_of("after"))
+    pairs: Indices
+    slots: Indices
+    before: Indices
+    singles: Indices
+    lengths: Indices
+    last: Indices
+    wires: Indices
 
 
-def products(factors: Floats, lengths: NDArray[np.intp]) -> Floats:
+def _wires(gates: _Gates) -> _Wires:
+    number = len(gates.site)
+    pairs = np.flatnonzero(gates.high >= 0)
+    gate = np.concatenate([np.arange(number), pairs])
+    wire = np.concatenate([gates.circuit * gates.span + gates.low, gates.circuit[pairs] * gates.span + gates.high[pairs]])
+    order = np.argsort(wire * number + gate)
+    gate, wire, higher = gate[order], wire[order], order >= number
+    double = gates.high[gate] >= 0
+    cuts, singles = np.flatnonzero(double), np.flatnonzero(~double)
+    slots = 2 * np.searchsorted(pairs, gate[cuts]) + higher[cuts]
+    before = np.full(len(slots), -1)
+    follows = wire[cuts[1:]] == wire[cuts[:-1]]
+    before[slots[1:][follows]] = slots[:-1][follows]
+    following = np.cumsum(double)[singles]  # of the cuts; the last one's wire is none
+    inside = wire[singles] == np.append(wire[cuts], -1)[following]
+    lengths = np.bincount(following[inside], minlength=len(cuts))
+    return _Wires(pairs, slots, before, gate[singles[inside]], lengths, gate[singles[~inside]], wire[singles[~inside]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Roots:
+    """Which two-qubit gates are one block: `first` has each block's first, `of` the block of each."""
+
+    first: Indices
+    of: Indices
+
+
+def _roots(wires: _Wires) -> _Roots:
+    before = wires.before.reshape(-1, 2) // 2
+    root = np.where((before[:, 0] == before[:, 1]) & (before[:, 0] >= 0), before[:, 0], np.arange(len(before)))
+    while not np.array_equal(root, root[root]):
+        root = root[root]
+    first, of = np.unique(root, return_inverse=True)
+    return _Roots(first, of)
+
+
+def _structure(low: Sequence[int], high: Sequence[int], places: Sequence[int]) -> tuple[list[bool], Structure]:
+    """Which blocks what is read depends on (noise preserves the trace, so that no other is seen), and the structure of those."""
+    reached, seen = set(places), []
+    for one, other in zip(reversed(low), reversed(high), strict=True):
+        seen.append(one in reached or other in reached)
+        if seen[-1]:
+            reached.add(one)
+            reached.add(other)
+    seen.reverse()
+    label = {qubit: index for index, qubit in enumerate(sorted(reached))}
+    pairs = tuple([(label[one], label[other]) for one, other, kept in zip(low, high, seen, strict=True) if kept])
+    return seen, Structure(len(label), pairs, tuple([label[place] for place in places]))
+
+
+def _blocks(gates: _Gates, wires: _Wires, roots: _Roots, kept: NDArray[np.bool_], transfers: Transfers) -> Floats:
+    """The matrices of the blocks that are kept."""
+    wanted = kept[roots.of]
+    chains = wanted[wires.slots // 2]
+    singles = wires.singles[np.repeat(chains, wires.lengths)]
+    before: Floats = np.empty((len(wires.slots), 4, 4))
+    before[wires.slots[chains]] = products(transfers.matrices(1, gates.site[singles], gates.angle[singles]), wires.lengths[chains])
+    order = np.argsort(roots.of, kind="stable")
+    order = order[wanted[order]]
+    pairs, before = wires.pairs[order], before.reshape(-1, 2, 4, 4)[order]
+    matrices = transfers.matrices(2, gates.site[pairs], gates.angle[pairs]).reshape(-1, 4, 4, 16)
+    higher = np.matmul(before[:, None, 1], matrices).reshape(-1, 4, 64)
+    return products(np.matmul(before[:, 0], higher).reshape(-1, 16, 16), np.bincount(roots.of, minlength=len(kept))[kept])
+
+
+def _after(gates: _Gates, wires: _Wires, read: Sequence[int], transfers: Transfers) -> Floats:
+    """The matrices of the last chains of the wires that are read."""
+    starts = np.searchsorted(wires.wires, read)
+    lengths = np.searchsorted(wires.wires, read, side="right") - starts
+    places = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    singles = wires.last[places]
+    return products(transfers.matrices(1, gates.site[singles], gates.angle[singles]), lengths)
+
+
+def products(factors: Floats, lengths: Indices) -> Floats:
     """(len(lengths), d, d): of consecutive factors, so many for each; the identity for none."""
-    size = factors.shape[-1]
-    starts = np.cumsum(lengths) - lengths
     if len(lengths) and lengths.min() == lengths.max() == 1:
         return factors
-    found = np.empty((len(lengths), size, size))
-    found[lengths == 0] = np.eye(size)
+    starts = np.cumsum(lengths) - lengths
+    found: Floats = np.empty((len(lengths), *factors.shape[1:]))
+    found[lengths == 0] = np.eye(factors.shape[-1])
     some = np.flatnonzero(lengths)
     found[some] = factors[starts[some]]
     for position in range(1, int(lengths.max(initial=0))):

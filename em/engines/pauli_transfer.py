@@ -4,15 +4,15 @@ A batch is fused into blocks of two qubits (`em.engines.fusion`), all their 16x1
 that share a structure move through one plan together (`em.engines.plan`): real numbers, one matrix product per block.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from backends.device import Device
 from em.engines.engine import Floats, NoisyCircuit, refuse, too_wide, uncalibrated
-from em.engines.fusion import Fused, fuse, matrices
+from em.engines.fusion import Fused, Structure, fuse
 from em.engines.plan import planned
 from em.engines.transfer import Transfers
 
@@ -44,24 +44,24 @@ class PauliTransfer:
         Raises:
             EngineRefusedError: a circuit that needs more than `MAX_QUBITS`, or a gate that the device does not have.
         """
-        transfers = self._transfers.setdefault(device, Transfers(device))
+        self._transfers.setdefault(device, Transfers(device))
         found: list[Floats] = [np.empty(0)] * len(circuits)
         for chunk in _chunks(circuits):
-            fused = {index: self._fused(device, circuits, index) for index in chunk}
-            order = sorted(chunk, key=lambda index: hash(fused[index].structure))
-            for index, probabilities in zip(order, _evolved([fused[index] for index in order], transfers), strict=True):
-                found[index] = probabilities
+            fused = self._fused(device, circuits, chunk)
+            for index, probabilities in _evolved(fused):
+                found[chunk[index]] = probabilities
         return found
 
-    def _fused(self, device: Device, circuits: Sequence[NoisyCircuit], index: int) -> Fused:
-        circuit = circuits[index]
+    def _fused(self, device: Device, circuits: Sequence[NoisyCircuit], chunk: Sequence[int]) -> Fused:
         try:
-            fused = fuse(circuit, self._transfers[device])
+            fused = fuse([circuits[index] for index in chunk], self._transfers[device])
         except KeyError:
-            refuse(index, len(circuits), uncalibrated(device, circuit))
+            for index in chunk:
+                refuse(index, len(circuits), uncalibrated(device, circuits[index]))
             raise
-        if fused.structure.width > MAX_QUBITS:
-            refuse(index, len(circuits), _too_wide(circuit))
+        for index, structure in zip(chunk, fused.structures, strict=True):
+            if structure.width > MAX_QUBITS:
+                refuse(index, len(circuits), _too_wide(circuits[index]))
         return fused
 
 
@@ -83,16 +83,18 @@ def _chunks(circuits: Sequence[NoisyCircuit]) -> Iterator[list[int]]:
         yield chunk
 
 
-def _evolved(circuits: Sequence[Fused], transfers: Transfers) -> Iterator[Floats]:
-    """The distributions of circuits that are sorted by structure."""
-    built = matrices(circuits, transfers)
-    block = place = 0
-    for structure, group in groupby(circuits, key=lambda circuit: circuit.structure):
-        batch, steps, places = len(list(group)), len(structure.pairs), len(structure.places)
+def _evolved(fused: Fused) -> Iterator[tuple[int, Floats]]:
+    """Each circuit's number and distribution."""
+    groups: defaultdict[Structure, list[int]] = defaultdict(list)
+    for index, structure in enumerate(fused.structures):
+        groups[structure].append(index)
+    block = np.cumsum([0, *(len(structure.pairs) for structure in fused.structures)])
+    place = np.cumsum([0, *(len(structure.places) for structure in fused.structures)])
+    last = fused.after @ _READ
+    for structure, members in groups.items():
         plan = planned(structure)
-        blocks = built.blocks[block : block + batch * steps].reshape(batch, steps, 16, 16)
-        last = (built.after[place : place + batch * places] @ _READ).reshape(batch, places, 4, 2)
-        block, place = block + batch * steps, place + batch * places
         together = max(1, _NUMBERS // plan.peak)
-        for start in range(0, batch, together):
-            yield from plan.run(blocks[start : start + together], last[start : start + together])
+        for start in range(0, len(members), together):
+            some = np.array(members[start : start + together])
+            blocks = fused.blocks[block[some, None] + np.arange(len(structure.pairs))]
+            yield from zip(some.tolist(), plan.run(blocks, last[place[some, None] + np.arange(len(structure.places))]), strict=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from em.engines.engine import Floats
 from em.engines.fusion import Structure
 
-_LISTED = 4096  # chunks; 2,048 such lists take 64 MB
+_LISTED = 4096  # chunks; such a list takes 32 KB, and the 8,192 steps that are kept share them
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,6 @@ class _Move:
         chunk: numbers copied as one.
         front: whether the pair stands in front.
         turned: whether the pair's higher qubit stands first.
-        rest: the other axes, and their sizes.
     """
 
     shape: tuple[int, ...]
@@ -40,8 +39,6 @@ class _Move:
     chunk: int
     front: bool
     turned: bool
-    rest: tuple[int, ...]
-    sizes: tuple[int, ...]
 
     def moved(self, state: Floats) -> Floats:
         """(batch, numbers) in the new order."""
@@ -56,17 +53,23 @@ class _Move:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One block: how its axes are reached, whether each of its qubits enters, and the places to which they leave.
+    """One block.
 
     Attributes:
         move: how its axes are reached.
-        enters: per qubit.
-        leaves: per qubit: its place, -1 if it is not read, None if it stays.
+        enters: whether each of its qubits enters the state with it.
+        leaves: per qubit: the place to which it leaves, -1 if it is not read, None if it stays.
+        whole: whether the block's matrix is used as it is.
+        axes: of the state afterwards, as qubits.
+        sizes: of `axes`.
     """
 
     move: _Move
     enters: tuple[bool, bool]
     leaves: tuple[int | None, int | None]
+    whole: bool
+    axes: tuple[int, ...]
+    sizes: tuple[int, ...]
 
     def matrix(self, block: Floats, last: Floats) -> Floats:
         """(batch, in, out) from (batch, 16, 16), for the axes that are there and those that remain."""
@@ -124,7 +127,8 @@ class Plan:
         batch = len(last)
         state: Floats = np.ones((batch, 1))
         for index, step in enumerate(self.steps):
-            state = step.apply(state, step.matrix(blocks[:, index], last))
+            block = blocks[:, index]
+            state = step.apply(state, block if step.whole else step.matrix(block, last))
         for place in self.alone:
             state = (state[:, :, None] * (last[:, None, place, 0] + last[:, None, place, 3])).reshape(batch, -1)
         highest_first = sorted(range(len(self.axes)), key=self.axes.__getitem__, reverse=True)
@@ -138,44 +142,45 @@ def planned(structure: Structure) -> Plan:
     bits = {qubit: place for place, qubit in enumerate(structure.places)}
     axes: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
-    steps, peak = [], 2 ** len(structure.places)
+    steps = []
     for index, (low, high) in enumerate(structure.pairs):
-        move = _move(axes, sizes, low, high)
-        leaves = tuple([bits.get(qubit, -1) if final[qubit] == index else None for qubit in (low, high)])
-        steps.append(_Step(move, (low not in axes, high not in axes), (leaves[0], leaves[1])))
-        axes, sizes = move.rest, move.sizes
-        for qubit, place in zip((low, high), leaves, strict=True):
-            if place is None or place >= 0:
-                axes, sizes = (*axes, qubit), (*sizes, 4 if place is None else 2)
-        peak = max(peak, prod(sizes))
+        first = bits.get(low, -1) if final[low] == index else None
+        second = bits.get(high, -1) if final[high] == index else None
+        step = _step(axes, sizes, low, high, (first, second))
+        axes, sizes = step.axes, step.sizes
+        steps.append(step)
     alone = tuple(place for qubit, place in bits.items() if qubit not in final)
+    peak = max([2 ** len(bits), *(prod(step.sizes) for step in steps)])
     return Plan(tuple(steps), alone, (*(bits[qubit] for qubit in axes), *alone), peak)
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 13)
+def _step(axes: tuple[int, ...], sizes: tuple[int, ...], low: int, high: int, leaves: tuple[int | None, int | None]) -> _Step:
+    move = _move(axes, sizes, low, high)
+    enters = (low not in axes, high not in axes)
+    after = [(axis, size) for axis, size in zip(axes, sizes, strict=True) if axis not in {low, high}]
+    after += [
+        (qubit, 4 if place is None else 2) for qubit, place in zip((low, high), leaves, strict=True) if place is None or place >= 0
+    ]
+    whole = not (move.turned or any(enters)) and leaves == (None, None)
+    return _Step(move, enters, leaves, whole, tuple(axis for axis, _ in after), tuple(size for _, size in after))
+
+
 def _move(axes: tuple[int, ...], sizes: tuple[int, ...], low: int, high: int) -> _Move:
     targets = [axis for axis in axes if axis in {low, high}]
     rest = [axis for axis in axes if axis not in {low, high}]
     front = bool(targets) and axes[-1] not in targets
+    if front:
+        targets.sort(key=[low, high].index)
     wanted = targets + rest if front else rest + targets
-    size = dict(zip(axes, sizes, strict=True))
     still = len(axes)
     while still and axes[still - 1] == wanted[still - 1]:
         still -= 1
     shape, moves = tuple(sizes[:still]), tuple([axes.index(axis) for axis in wanted[:still]])
     order = _order(shape, moves) if still and prod(shape) <= _LISTED else None
-    return _Move(
-        shape,
-        moves,
-        order,
-        chunk=prod(sizes[still:]),
-        front=front,
-        turned=targets == [high, low],
-        rest=tuple(rest),
-        sizes=tuple([size[axis] for axis in rest]),
-    )
+    return _Move(shape, moves, order, chunk=prod(sizes[still:]), front=front, turned=targets == [high, low])
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1 << 13)
 def _order(shape: tuple[int, ...], axes: tuple[int, ...]) -> NDArray[np.intp]:
     return np.arange(prod(shape)).reshape(shape).transpose(axes).ravel()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from backends.device import Device
 from em.engines.engine import EngineRefusedError, Floats, NoisyCircuit, refuse, too_wide, uncalibrated
-from em.engines.fusion import Structure, fuse, matrices
+from em.engines.fusion import Structure, fuse
 from em.engines.transfer import Transfers
 
 MAX_QUBITS = 32
@@ -96,9 +96,8 @@ class PauliPropagation:
             if len(pauli) != len(circuit.places) or set(pauli) - set("IXYZ"):
                 raise EngineRefusedError(f"{pauli!r} is no string of {len(circuit.places)} letters I, X, Y, Z, one per place")
         transfers = self._transfers.setdefault(device, Transfers(device))
-        fused = fuse(circuit, transfers)
-        built = matrices([fused], transfers)
-        return [self._pulled(fused.structure, built.blocks, built.after, pauli) for pauli in paulis]
+        fused = fuse([circuit], transfers)
+        return [self._pulled(fused.structures[0], fused.blocks, fused.after, pauli) for pauli in paulis]
 
     def _pulled(self, structure: Structure, blocks: Floats, after: Floats, pauli: str) -> Expectation:
         first = {qubit: index for index, pair in reversed([*enumerate(structure.pairs)]) for qubit in pair}

@@ -25,42 +25,55 @@ _ROTATIONS = frozenset({"rx", "ry", "rz", "p", "rxx", "ryy", "rzz", "rzx"})
 
 
 class Transfers:
-    """The transfer matrices of a device, each built when it is first asked for; `sites` number (gate, place) pairs."""
+    """The transfer matrices of a device, each built when it is first asked for; `sites` number (gate, place) pairs.
+
+    Attributes:
+        span: the number of qubits of the device.
+        sites: (name, qubits) -> site, as far as they were asked for; a gate of several angles is found by `site` alone.
+    """
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._sites: dict[tuple[Any, ...], int] = {}
+        self.span = len(device.calibration.qubits)
+        self.sites: dict[tuple[Any, ...], int] = {}
+        self._qubits: list[tuple[int, int]] = []
+        self._places: list[int] = []
         self._rows: Mapping[int, list[Floats]] = {1: [], 2: []}
         self._tables: dict[int, Floats] = {}
 
-    @property
-    def sites(self) -> Mapping[tuple[Any, ...], int]:
-        """(name, qubits) -> site, as far as they were asked for; a gate of several angles is found by `site` alone."""
-        return self._sites
-
     def site(self, operation: Operation) -> int:
-        """The number of an operation's row in the tables of its width."""
+        """The number of an operation.
+
+        Raises:
+            KeyError: a gate that the device does not have.
+        """
         key: tuple[Any, ...] = (operation.name, operation.qubits)
         turns = operation.name in _ROTATIONS
         if operation.parameters and not turns:
             key += (operation.parameters,)
-        if key not in self._sites:
-            width = len(operation.qubits)
-            angles = (0.0, np.pi, np.pi / 2) if turns else ()
-            self._rows[width].append(self._row(operation, angles))
-            self._sites[key] = len(self._rows[width]) - 1
-            self._tables.pop(width, None)
-        return self._sites[key]
+        if key not in self.sites:
+            rows = self._rows[len(operation.qubits)]
+            rows.append(self._row(operation, (0.0, np.pi, np.pi / 2) if turns else ()))
+            self._places.append(len(rows) - 1)
+            self._qubits.append((min(operation.qubits), max(operation.qubits) if len(operation.qubits) == 2 else -1))
+            self.sites[key] = len(self._places) - 1
+            self._tables.clear()
+        return self.sites[key]
+
+    @property
+    def qubits(self) -> NDArray[np.intp]:
+        """(2, sites): the lower and the higher qubit of each site; -1 for the higher of a single-qubit gate."""
+        return np.array(self._qubits, dtype=np.intp).reshape(-1, 2).T
 
     def matrices(self, width: int, sites: NDArray[np.intp], angles: Floats) -> Floats:
-        """(sites, 4**width, 4**width): each operation of that width followed by its noise; angles of fixed gates are 0."""
+        """(sites, 4**width, 4**width): each operation of that width followed by its noise; angles of fixed gates do not count."""
         if width not in self._tables:
             self._tables[width] = np.array(self._rows[width]).reshape(-1, 3, 4**width, 4**width)
-        table = self._tables[width]
-        found = table[sites, 0]
+        table, rows = self._tables[width], np.array(self._places, dtype=np.intp)[sites]
+        found = table[rows, 0]
         turned = np.flatnonzero(angles)
         if len(turned):
-            where, angle = sites[turned], angles[turned, None, None]
+            where, angle = rows[turned], angles[turned, None, None]
             found[turned] += (np.cos(angle) - 1) * table[where, 1] + np.sin(angle) * table[where, 2]
         return np.asarray(found)
 
