@@ -49,12 +49,8 @@ class SealBroken(TokenError):
     """A sealed key does not open: it was changed, or belongs to another key or token."""
 
 
-class KeyRingError(KmsError):
-    """The key ring cannot be read, or cannot make the key that is asked for."""
-
-
-class KeyRingUnreachable(KeyRingError, OutageError):
-    """The key ring's database does not answer."""
+class KeyRingError(KmsError, OutageError):
+    """The key ring does not answer, cannot be read, or cannot make the key that is asked for."""
 
 
 class UnknownAlgorithm(KmsError, InputError):

@@ -1,18 +1,22 @@
 """What a key is: its purpose, its name, its public half, and the place of its private half in a token."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from kms.algorithms import signature_algorithm
-
-KeyState = Literal["pre-active", "active", "verify-only", "deprecated", "revoked"]
+from kms.errors import OutOfForce
+from kms.life import ALLOWED, KeyState, Life
 
 Place = Literal["inside", "sealed"]
 """Where a private key lives: inside the token, or sealed by it and in this process's memory while it is used."""
 
 LOG_USE = "log"
 """The use of keys that sign checkpoints of manifest logs."""
+
+SLACK = timedelta(seconds=60)
+"""How far clocks of two machines may differ, and how late a signer may notice that it has another key."""
 
 
 def kid(spki: bytes, algorithm: str, use: str) -> str:
@@ -62,8 +66,29 @@ class TokenKey:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRange:
+    """The part of a log that a key has signed.
+
+    Attributes:
+        log_id: the log.
+        first: no checkpoint of a smaller tree is signed by the key.
+        last: no checkpoint of a larger tree is; None while it may still sign.
+    """
+
+    log_id: str
+    first: int
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PublicKey:
-    """The half of a key that a verifier holds."""
+    """The half of a key that a verifier holds.
+
+    Attributes:
+        state: when this was written; what came of itself since then (a scheduled version became active) follows from `life`.
+        life: its times.
+        ranges: the parts of logs outside of which its signatures do not count; logs that are not named have no limits.
+    """
 
     kid: str
     use: str
@@ -71,6 +96,36 @@ class PublicKey:
     version: int
     state: KeyState
     spki: bytes
+    life: Life = field(default_factory=Life)
+    ranges: tuple[LogRange, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name for people: use, algorithm and version."""
+        return KeySpec(self.use, self.algorithm, self.version).label
+
+    @property
+    def verifies(self) -> bool:
+        """Whether what it signed counts, at its time and place."""
+        if self.state == "pre-active":
+            return self.life.activates is not None
+        return self.state in ALLOWED["verify"] and self.life.revoked is None
+
+    def check_place(self, log_id: str, size: int, signed_at: datetime) -> None:
+        """Does nothing where the key was in force when it signed the checkpoint of that size of a log.
+
+        Raises:
+            OutOfForce: it was not yet, or no more, by the time or by the place.
+        """
+        begins, ends = self.life.activates, self.life.ends
+        what = f"{self.algorithm} version {self.version} ({self.kid[:16]}…)"
+        if begins is not None and signed_at < begins - SLACK:
+            raise OutOfForce(f"signed at {signed_at} by {what}, which was in force from {begins} on")
+        if ends is not None and signed_at > ends + SLACK:
+            raise OutOfForce(f"signed at {signed_at} by {what}, which was in force until {ends}")
+        for part in self.ranges:
+            if part.log_id == log_id and not part.first <= size <= (size if part.last is None else part.last):
+                raise OutOfForce(f"signed at size {size} by {what}, which signed sizes {part.first} to {part.last or 'now'} only")
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Checks a signature over `data`.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kms.errors import MalformedNote, MissingSuite, WrongSignature
+from kms.errors import MalformedNote, MissingSuite, OutOfForce, WrongSignature
 from kms.keys import LOG_USE, Key, PublicKey
 from kms.trust import TrustRoot
 
@@ -111,6 +111,7 @@ def verify_note(note: Note, trust: TrustRoot) -> None:
     Raises:
         MissingSuite: a demanded suite has no signature of a trusted key, or the note does not demand what the trust root does.
         WrongSignature: a trusted key's signature does not verify.
+        OutOfForce: a trusted key was not in force then or there.
     """
     checkpoint = note.checkpoint
     where = f"checkpoint of {checkpoint.origin} at size {checkpoint.size}"
@@ -124,8 +125,9 @@ def verify_note(note: Note, trust: TrustRoot) -> None:
         if key is not None:
             try:
                 key.verify(line.signature, note.text.encode())
-            except WrongSignature as error:
-                raise WrongSignature(f"the {where}: {error}") from error
+                key.check_place(checkpoint.origin, checkpoint.size, checkpoint.signed_at)
+            except (WrongSignature, OutOfForce) as error:
+                raise type(error)(f"the {where}: {error}") from error
             signed.add(key.algorithm)
     missing = [suite for suite in checkpoint.suites if suite not in signed]
     if missing:

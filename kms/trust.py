@@ -2,17 +2,20 @@
 
 import base64
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from kms.algorithms import LOG_SUITES, signature_algorithm
 from kms.errors import TrustError
-from kms.keys import KeyState, PublicKey, kid
+from kms.keys import LogRange, PublicKey, kid
+from kms.life import KeyState, Life
 
-FORMAT = 1
-_VERIFYING: frozenset[KeyState] = frozenset({"active", "verify-only", "deprecated"})
+FORMAT = 2
+_READ = (1, FORMAT)  # 1 had neither times nor ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +44,17 @@ class TrustRoot:
                 raise TrustError(f"the key {key.kid} has the unknown state {key.state!r}; known: {', '.join(get_args(KeyState))}")
 
     def verifying(self, use: str) -> list[PublicKey]:
-        """The keys of a use whose signatures count: active, verify-only and deprecated ones."""
-        return [key for key in self.keys if key.use == use and key.state in _VERIFYING]
+        """The keys of a use whose signatures count, at their times and places: all but revoked ones, and those never scheduled."""
+        return [key for key in self.keys if key.use == use and key.verifies]
 
     def save(self, path: Path) -> None:
         """Writes the JSON file, whole or not at all."""
         document = {
             "format": FORMAT,
             "required_suites": list(self.required_suites),
-            "keys": [{**asdict(key), "spki": base64.b64encode(key.spki).decode()} for key in self.keys],
+            "keys": [_entry(key) for key in self.keys],
         }
-        draft = path.with_name(path.name + ".new")
+        draft = path.with_name(f"{path.name}.{os.getpid()}.new")  # each process its own: whoever renames last has the last word
         draft.write_text(json.dumps(document, indent=2) + "\n")
         draft.rename(path)
 
@@ -65,7 +68,7 @@ class TrustRoot:
         """
         try:
             document = json.loads(path.read_text())
-            if document["format"] != FORMAT:
+            if document["format"] not in _READ:
                 raise TrustError(f"{path} has the format {document['format']!r}, this version reads {FORMAT}")
             return cls(tuple(_key(entry) for entry in _list(document["keys"])), tuple(_list(document["required_suites"])))
         except FileNotFoundError:
@@ -76,8 +79,22 @@ class TrustRoot:
             raise TrustError(f"{path} is no trust root: {type(error).__name__}: {error}") from error
 
 
+def _entry(key: PublicKey) -> dict[str, Any]:
+    life = {name: time.isoformat() for name, time in asdict(key.life).items() if time is not None}
+    return {**asdict(key), "spki": base64.b64encode(key.spki).decode(), "life": life}
+
+
 def _key(entry: dict[str, Any]) -> PublicKey:
-    return PublicKey(**{**entry, "spki": base64.b64decode(entry["spki"], validate=True)})
+    life = Life(**{name: _time(time) for name, time in entry.get("life", {}).items()})
+    ranges = tuple(LogRange(**part) for part in _list(entry.get("ranges", [])))
+    return PublicKey(**{**entry, "spki": base64.b64decode(entry["spki"], validate=True), "life": life, "ranges": ranges})
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return time
 
 
 def _list(value: Any) -> Sequence[Any]:

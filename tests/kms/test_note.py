@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from dataclasses import replace
 
 import pytest
 from kms_events import START, SoftwareKeys, software_keys, trusting
@@ -9,6 +10,7 @@ from kms_events import START, SoftwareKeys, software_keys, trusting
 from kms.errors import MalformedNote, MissingSuite, WrongSignature
 from kms.keys import PublicKey
 from kms.note import Checkpoint, key_id, read_note, sign_note, verify_note
+from schemas.record import now
 
 SUITES = ("ECDSA-P384", "ML-DSA-65")
 CHECKPOINT = Checkpoint("test.example/3", 42, bytes(range(32)), SUITES, START)
@@ -39,7 +41,7 @@ def test_a_note_is_its_text_a_blank_line_and_two_signatures():
 
 
 def test_real_tokens_sign_notes(keys, ring):
-    verify_note(read_note(sign_note(CHECKPOINT, keys)), ring.public())
+    verify_note(read_note(sign_note(replace(CHECKPOINT, signed_at=now()), keys)), ring.public())
 
 
 def test_key_ids_are_those_of_the_specification():

@@ -30,6 +30,7 @@ from kms.errors import (
 from kms.merkle import Frontier
 from kms.verification import LogVerifier
 from schemas.manifests import LogCheckpoint, ManifestSigned
+from schemas.record import now
 
 KEYS = software_keys()
 TRUST = trusting(KEYS)
@@ -87,7 +88,7 @@ def test_a_log_and_its_events_verify_both_ways():
 
 
 def test_logs_of_real_tokens_verify(keys, ring):
-    log = Log(keys)
+    log = Log(keys, clock=now)
     for start in range(0, 12, 4):
         log.sign(requests(range(start, start + 4)))
     leaves = [record for record in log.records if isinstance(record, ManifestSigned)]
@@ -195,6 +196,7 @@ ATTACKS = {
     ),
     "a checkpoint that continues another": (lambda: {"heads": changed(HEADS, 4, previous_size=3)}, MissingCheckpoint, "size 3"),
     "a checkpoint doubled": (lambda: {"heads": [*HEADS[:4], HEADS[2], *HEADS[4:]]}, DuplicateCheckpoint, "size 4 stands twice"),
+    "a heartbeat doubled": (lambda: {"heads": [*HEADS[:4], HEADS[3], *HEADS[4:]]}, DuplicateCheckpoint, "size 4 stands twice"),
     "checkpoints in the wrong order": (
         lambda: {"heads": [*HEADS[:6], HEADS[3], *HEADS[6:]]},
         Fork,

@@ -1,0 +1,122 @@
+"""The keys to sign with now: asked at every batch, and a new version, a schedule or a revocation takes effect without a restart."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from kms.errors import KeyRingError
+from kms.keyring import KeyRing
+from kms.keys import SLACK, Key, LogRange, PublicKey, TokenKey
+from kms.trust import TrustRoot
+from schemas.record import now
+
+LOOK_SECONDS = 1.0
+NOTE_SECONDS = 10.0
+BLIND_SECONDS = 300.0
+"""How long signing goes on while the key ring does not answer: then a revocation may have been missed for too long."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class KeysInForce:
+    """The active keys of a use, one per algorithm; a callable for `kms.signing.LogSigner`, from any thread.
+
+    It looks at the ring's revision once a second. When it has changed, or when the time of a scheduled version has come, keys are
+    read anew (and made, where the last one of an algorithm was revoked). It notes in the ring which part of which log a key has
+    signed: the beginning when it takes up a key; the end when nobody can sign with it any more.
+
+    Args:
+        ring: opened with its token.
+        use: what the keys are for.
+        algorithms: one key of each, in this order.
+        logs: log id -> size of the logs that are written here.
+        publish: takes the trust root whenever it has changed.
+    """
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        use: str,
+        algorithms: Sequence[str],
+        logs: Callable[[], Mapping[str, int]] = dict,
+        publish: Callable[[TrustRoot], None] = lambda _: None,
+    ) -> None:
+        self._ring, self._use, self._algorithms, self._logs, self._publish = ring, use, tuple(algorithms), logs, publish
+        self._lock, self._counting = threading.Lock(), threading.Lock()
+        self._keys: list[Key] = []
+        self._retired: list[PublicKey] = []
+        self._tokens: dict[bytes, Key] = {}
+        self._uses: Counter[bytes] = Counter()
+        self._revision = -1
+        self._turns: datetime | None = None
+        self._look_at = self._note_at = self._seen_at = 0.0
+
+    def __call__(self) -> list[Key]:
+        """The keys, in the order of the algorithms. A microsecond, but for once a second.
+
+        Raises:
+            KeyRingError: the ring cannot be read, and has not been for minutes.
+            TokenError: a key must be made, and the token refuses.
+        """
+        if time.monotonic() >= self._look_at:
+            with self._lock:
+                if time.monotonic() >= self._look_at:
+                    self._look_at = time.monotonic() + self._look()
+        return self._keys
+
+    def sign(self, key: TokenKey, data: bytes) -> bytes:
+        """Signs with the token, and counts."""
+        with self._counting:
+            self._uses[key.object_id] += 1
+        return self._tokens[key.object_id].sign(data)
+
+    def _look(self) -> float:
+        """Brings the keys up to date; in how many seconds to look again."""
+        try:
+            revision = self._ring.revision()
+            if revision != self._revision or (self._turns is not None and now() >= self._turns):
+                self._read()
+                self._revision = revision
+            if time.monotonic() >= self._note_at:
+                self._note()
+                self._note_at = time.monotonic() + NOTE_SECONDS
+        except KeyRingError as error:
+            blind = time.monotonic() - self._seen_at
+            if not self._keys or blind > BLIND_SECONDS:
+                raise
+            _LOG.warning("%s; signing goes on with the keys of %.0f s ago", error, blind)
+            return NOTE_SECONDS
+        self._seen_at = time.monotonic()
+        return LOOK_SECONDS
+
+    def _read(self) -> None:
+        keys, at = self._ring.ensure(self._use, self._algorithms), now()
+        before = {key.public.kid for key in self._keys}
+        taken_up = [key.public.kid for key in keys if before and key.public.kid not in before]
+        logs = self._logs()
+        if taken_up and logs:
+            self._ring.limit((kid, LogRange(log_id, size)) for kid in taken_up for log_id, size in logs.items())
+        mine = [entry.public for entry in self._ring.entries() if entry.public.use == self._use]
+        times = [time for key in mine for time in (key.life.activates, key.life.ends) if time is not None and time > at]
+        self._turns = min(times, default=None)
+        self._retired = [key for key in mine if key.verifies and key.life.activates and key.life.ends]
+        self._publish(self._ring.public())
+        self._tokens |= {key.inside.object_id: key for key in keys}
+        self._keys = [Key(key.public, key.inside, self) for key in keys]
+
+    def _note(self) -> None:
+        """Writes to the ring what has been counted, and where retired keys ended."""
+        with self._counting:
+            counted, self._uses = self._uses, Counter()
+        kids = {key.inside.object_id: key.public.kid for key in self._tokens.values()}
+        if counted:
+            self._ring.count({kids[object_id]: times for object_id, times in counted.items()})
+        logs, at = self._logs(), now()
+        over = [key for key in self._retired if key.life.ends is not None and key.life.ends + SLACK <= at]
+        known = {(key.kid, part.log_id) for key in over for part in key.ranges if part.last is not None}
+        ended = [(key.kid, LogRange(log, 0, size)) for key in over for log, size in logs.items() if (key.kid, log) not in known]
+        if ended:
+            self._ring.limit(ended)
