@@ -97,7 +97,7 @@ class LogReplay:
         elif head.tree_size == last.tree_size and head.root_hash != last.root_hash:
             roots = f"{last.root_hash.hex()} and {head.root_hash.hex()}"
             self._fail(Fork(f"{self.log_id}: two checkpoints of size {head.tree_size} with the roots {roots}"))
-        elif head.tree_size == last.tree_size and head.previous_size != last.tree_size:
+        elif head.tree_size == last.tree_size and (head.previous_size != last.tree_size or head.signed_at <= last.signed_at):
             self._fail(DuplicateCheckpoint(f"{self.log_id}: the checkpoint of size {head.tree_size} stands twice"))
         elif head.previous_size != last.tree_size:
             what = f"the checkpoint of size {head.tree_size} continues one of size {head.previous_size}"
