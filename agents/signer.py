@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 from kms.algorithms import LOG_SUITES
+from kms.in_force import KeysInForce
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE, Key
 from kms.signing import LogSigner
@@ -22,7 +23,7 @@ def build(settings: Settings) -> Agent:
         SettingsError: no PKCS#11 module or no PIN is set.
     """
     checkpoints = LastHeld(LogCheckpoint)
-    keys = _keys(settings)
+    keys = _keys(settings, checkpoints.records)
     signer = LogSigner(keys, settings.origin, checkpoints.last)
     return Agent(
         "signer",
@@ -41,14 +42,18 @@ def build(settings: Settings) -> Agent:
     )
 
 
-def _keys(settings: Settings) -> Callable[[], list[Key]]:
+def _keys(settings: Settings, heads: Callable[[], list[LogCheckpoint]]) -> Callable[[], list[Key]]:
     """Opens the token and the key ring when first called: a PKCS#11 module must not be loaded before a fork."""
 
     @cache
-    def keys() -> list[Key]:
+    def in_force() -> KeysInForce:
         if settings.pkcs11_module is None:
             raise SettingsError("no PKCS#11 module is set: `quantumai up` sets it, a container needs QUANTUMAI_PKCS11_MODULE")
         token = open_token(settings.pkcs11_module, settings.token_label, settings.pin())
-        return KeyRing.open(settings.home / "keys.db", token).ensure(LOG_USE, LOG_SUITES)
+        ring = KeyRing.open(settings.ring(), token)
+        return KeysInForce(ring, LOG_USE, LOG_SUITES, heads, lambda trust: trust.save(settings.home / "trust.json"))
+
+    def keys() -> list[Key]:
+        return in_force()()
 
     return keys

@@ -4,13 +4,14 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from kms.errors import KeyRingError
 from kms.keyring import KeyRing
 from kms.keys import SLACK, Key, LogRange, PublicKey, TokenKey
 from kms.trust import TrustRoot
+from schemas.manifests import LogCheckpoint
 from schemas.record import now
 
 LOOK_SECONDS = 1.0
@@ -32,7 +33,7 @@ class KeysInForce:
         ring: opened with its token.
         use: what the keys are for.
         algorithms: one key of each, in this order.
-        logs: log id -> size of the logs that are written here.
+        heads: the last checkpoints of the logs that are written here.
         publish: takes the trust root whenever it has changed.
     """
 
@@ -41,10 +42,10 @@ class KeysInForce:
         ring: KeyRing,
         use: str,
         algorithms: Sequence[str],
-        logs: Callable[[], Mapping[str, int]] = dict,
+        heads: Callable[[], Sequence[LogCheckpoint]] = tuple,
         publish: Callable[[TrustRoot], None] = lambda _: None,
     ) -> None:
-        self._ring, self._use, self._algorithms, self._logs, self._publish = ring, use, tuple(algorithms), logs, publish
+        self._ring, self._use, self._algorithms, self._heads, self._publish = ring, use, tuple(algorithms), heads, publish
         self._lock, self._counting = threading.Lock(), threading.Lock()
         self._keys: list[Key] = []
         self._retired: list[PublicKey] = []
@@ -96,14 +97,17 @@ class KeysInForce:
         keys, at = self._ring.ensure(self._use, self._algorithms), now()
         before = {key.public.kid for key in self._keys}
         taken_up = [key.public.kid for key in keys if before and key.public.kid not in before]
-        logs = self._logs()
-        if taken_up and logs:
-            self._ring.limit((kid, LogRange(log_id, size)) for kid in taken_up for log_id, size in logs.items())
+        heads = self._heads()
+        if taken_up and heads:
+            self._ring.limit((kid, LogRange(head.log_id, head.tree_size)) for kid in taken_up for head in heads)
         mine = [entry.public for entry in self._ring.entries() if entry.public.use == self._use]
         times = [time for key in mine for time in (key.life.activates, key.life.ends) if time is not None and time > at]
         self._turns = min(times, default=None)
         self._retired = [key for key in mine if key.verifies and key.life.activates and key.life.ends]
-        self._publish(self._ring.public())
+        try:
+            self._publish(self._ring.public())
+        except OSError as error:
+            _LOG.warning("the trust root cannot be written (%s): verifiers do not learn of new keys from here", error)
         self._tokens |= {key.inside.object_id: key for key in keys}
         self._keys = [Key(key.public, key.inside, self) for key in keys]
 
@@ -114,9 +118,17 @@ class KeysInForce:
         kids = {key.inside.object_id: key.public.kid for key in self._tokens.values()}
         if counted:
             self._ring.count({kids[object_id]: times for object_id, times in counted.items()})
-        logs, at = self._logs(), now()
-        over = [key for key in self._retired if key.life.ends is not None and key.life.ends + SLACK <= at]
-        known = {(key.kid, part.log_id) for key in over for part in key.ranges if part.last is not None}
-        ended = [(key.kid, LogRange(log, 0, size)) for key in over for log, size in logs.items() if (key.kid, log) not in known]
+        ended = [
+            (key.kid, LogRange(head.log_id, 0, head.tree_size))
+            for key in self._retired
+            for head in self._heads()
+            if _over(key, head)
+        ]
         if ended:
             self._ring.limit(ended)
+
+
+def _over(key: PublicKey, head: LogCheckpoint) -> bool:
+    """Whether a checkpoint is so late that no larger tree was signed by a retired key, and that is not noted yet."""
+    known = any(part.log_id == head.log_id and part.last is not None for part in key.ranges)
+    return not known and key.life.ends is not None and head.signed_at > key.life.ends + SLACK

@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     token_label: str = "quantumai"  # noqa: S105 - a name, not a secret
     token_pin: SecretStr | None = None
     token_pin_file: Path | None = None
+    key_ring: SecretStr | None = None
+    """postgresql://… (which may hold a password); unset: keys.db in `home`."""
     origin: str = "quantumai.local"
     """What the names of this deployment's logs begin with (C2SP tlog-checkpoint origin)."""
     kafka_libs: Path = _REPOSITORY / "build" / "kafka" / "libs"
@@ -87,6 +89,10 @@ class Settings(BaseSettings):
             if not host or not port.isdigit() or not 0 < int(port) < 65536:
                 raise ValueError(f"{address.strip()!r} is no host:port")
         return value
+
+    def ring(self) -> Path | str:
+        """Where the key ring is."""
+        return self.home / "keys.db" if self.key_ring is None else self.key_ring.get_secret_value()
 
     def pin(self) -> str:
         """The token's PIN, from `token_pin` or the file `token_pin_file`.

@@ -118,3 +118,7 @@ class LastHeld(Held[R]):
     def last(self, partition: int) -> R | None:
         """The last record of a partition held here, None where there is none yet."""
         return self._held[partition].get("")
+
+    def records(self) -> list[R]:
+        """The last record of every partition held here that has one."""
+        return [record for table in list(self._held.values()) for record in list(table.values())]
