@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from backends.errors import WorkRefusedError
+from backends.forecast import Forecast
 from schemas.calibration import CalibrationUpdated, Price
 
 Fold: TypeAlias = Literal["global", "gate", "layer"]
@@ -29,6 +30,8 @@ class Run:
         decoupling: the pulses that fill idle times, a key of `backends.decoupling.SEQUENCES`; empty for none.
         pec: the seed of one sample of probabilistic error cancellation (`backends.cancellation`), whose sign and cost come
             back in `Result.weights`; None for none.
+        paulis: strings, read in this basis, whose noise the calibration shall foretell (`backends.forecast`); it comes back
+            in `Result.forecasts`.
     """
 
     body: int
@@ -40,6 +43,7 @@ class Run:
     twirl: int | None = None
     decoupling: str = ""
     pec: int | None = None
+    paulis: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.shots < 1:
@@ -83,6 +87,7 @@ class Result:
         calibration_id: the snapshot that it ran under.
         weights: per run, what its counts are multiplied by: other than 1 for samples of error cancellation only. Empty
             where all are 1.
+        forecasts: per run, what was asked for by `Run.paulis`, None where nothing was. Empty where no run asked.
     """
 
     counts: tuple[dict[str, int], ...]
@@ -90,6 +95,7 @@ class Result:
     cost_usd: float
     calibration_id: str
     weights: tuple[float, ...] = ()
+    forecasts: tuple[Forecast | None, ...] = ()
 
 
 class Backend(Protocol):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Gate, Instruction, Measure, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.quantum_info import Kraus
+from qiskit.quantum_info import PTM, Kraus
 from qiskit.transpiler import InstructionProperties, Target
 from qiskit.transpiler.exceptions import TranspilerError
 
@@ -58,6 +58,7 @@ class Device:
         self.durations = {place: row.duration_seconds for place, row in self.gates.items()}
         self._noise: dict[tuple[str, tuple[int, ...], bool], Instruction | None] = {}
         self._inverses: dict[tuple[str, tuple[int, ...]], NDArray[np.float64] | None] = {}
+        self._reported: dict[tuple[str, tuple[int, ...]], NDArray[np.float64]] = {}
         self._compiled: OrderedDict[tuple[str, int, int], Compiled] = OrderedDict()
 
     @cached_property
@@ -97,6 +98,13 @@ class Device:
             found = channel(self.gates[name, qubits], [self.calibration.qubits[qubit] for qubit in qubits])
             self._inverses[name, qubits] = None if found is None else pauli_inverse(found)
         return self._inverses[name, qubits]
+
+    def reported(self, name: str, qubits: tuple[int, ...]) -> NDArray[np.float64]:
+        """(4^w, 4^w): the Pauli transfer matrix of a gate's noise as the calibration reports it, the first qubit lowest."""
+        if (name, qubits) not in self._reported:
+            found = channel(self.gates[name, qubits], [self.calibration.qubits[qubit] for qubit in qubits])
+            self._reported[name, qubits] = np.eye(4 ** len(qubits)) if found is None else PTM(found).data.real
+        return self._reported[name, qubits]
 
     def compile(self, source: str, seed: int, level: int) -> Compiled:
         """An OpenQASM 3 source in the device's gates; kept for the next run of the same source.

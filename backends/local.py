@@ -88,6 +88,7 @@ class LocalBackend:
             cost_usd=cost(self.price(), job.shots, outcome.execution_seconds),
             calibration_id=self._calibration.calibration_id,
             weights=outcome.weights,
+            forecasts=outcome.forecasts,
         )
 
     def cancel(self, vendor_job_id: str) -> None:

@@ -11,6 +11,7 @@ from backends.decoupling import decoupled
 from backends.device import Compiled, Device, Operation
 from backends.errors import WorkRefusedError
 from backends.folding import folded
+from backends.forecast import Forecast, forecast
 from backends.frames import framed
 from backends.timing import critical_path, execution_seconds
 
@@ -30,6 +31,7 @@ class Prepared:
         columns: for each character of a bit string, from the right: which of `read` it shows, -1 for a bit never written.
         shot_seconds: what one shot takes on the device, readout and pause included.
         weight: see `backends.adapter.Result.weights`.
+        forecast: of `Run.paulis`.
     """
 
     operations: tuple[Operation, ...]
@@ -38,6 +40,7 @@ class Prepared:
     columns: tuple[int, ...]
     shot_seconds: float
     weight: float = 1.0
+    forecast: Forecast | None = None
 
 
 def prepare(device: Device, work: Work, run: Run) -> Prepared:
@@ -60,7 +63,10 @@ def prepare(device: Device, work: Work, run: Run) -> Prepared:
         operations = decoupled(device, operations, run.decoupling)
     readout = max(device.calibration.qubits[place].readout_seconds for place in places)
     gates = critical_path([(operation.name, operation.qubits) for operation in operations], device.durations)
-    return Prepared(operations, read, places, columns, execution_seconds(1, gates, readout), weight)
+    seconds = execution_seconds(1, gates, readout)
+    acting = [[pauli[-1 - qubit] != "I" for qubit in read] for pauli in run.paulis]
+    expected = forecast(device, operations, places, acting) if acting else None
+    return Prepared(operations, read, places, columns, seconds, weight, expected)
 
 
 def _randomised(

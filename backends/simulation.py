@@ -19,6 +19,7 @@ from qiskit_aer import AerSimulator
 from backends.adapter import Run, Work
 from backends.device import Compiled, Device, Operation, gate
 from backends.errors import BackendError, WorkRefusedError
+from backends.forecast import Forecast
 from backends.preparation import Prepared, prepare
 from backends.sampling import Floats, misread, misread_shots, reading, spelled, unpacked
 
@@ -37,11 +38,12 @@ _CHUNK = 1 << 16  # shots whose readout is drawn at once
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Counts per run, the time that the device would have taken, and weights as in `backends.adapter.Result`."""
+    """Counts per run, the time that the device would have taken, weights and forecasts as in `backends.adapter.Result`."""
 
     counts: tuple[dict[str, int], ...]
     execution_seconds: float
     weights: tuple[float, ...]
+    forecasts: tuple[Forecast | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,14 @@ class Simulator:
             WorkRefusedError: a circuit that does not parse, does not fit the device, or is too large to simulate.
             BackendError: the simulation failed.
         """
-        counts, weights, seconds = [], [], 0.0
+        counts, weights, forecasts, seconds = [], [], [], 0.0
         for index, run in enumerate(work.runs):
             ready = self._prepare(work, run)
             counts.append(self._counts(ready, run, np.random.default_rng([work.seed, index])))
             weights.append(ready.prepared.weight)
+            forecasts.append(ready.prepared.forecast)
             seconds += run.shots * ready.prepared.shot_seconds
-        return Outcome(tuple(counts), seconds, tuple(weights))
+        return Outcome(tuple(counts), seconds, tuple(weights), tuple(forecasts))
 
     def _prepare(self, work: Work, run: Run) -> _Ready:
         compiled = self.device.compile(work.bodies[run.body], work.transpiler_seed, work.optimization_level)

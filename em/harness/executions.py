@@ -11,6 +11,7 @@ import numpy as np
 
 from backends.adapter import Result, Run, Work
 from backends.device import Device
+from backends.forecast import Forecast
 from backends.preparation import Prepared, prepare
 from backends.sampling import Bits, Floats, misread_shots, reading, spelled, unpacked
 from backends.terms import cost
@@ -84,6 +85,7 @@ class Executions:
             Exception: what kept one of its executions from being simulated.
         """
         counts, weights, seconds, engines = list[dict[str, int]](), list[float](), 0.0, dict[str, bool]()
+        forecasts = list[Forecast | None]()
         for index, run in enumerate(work.runs):
             found = self._simulated[_key(work, run)]
             if isinstance(found, Exception):
@@ -92,10 +94,11 @@ class Executions:
             draw = np.random.default_rng([work.seed, index])
             counts.append(self._counts(found, run, draw))
             weights.append(found.prepared.weight)
+            forecasts.append(found.prepared.forecast)
             seconds += run.shots * found.prepared.shot_seconds
         calibration = self.device.calibration
         paid = cost(calibration.price, sum(run.shots for run in work.runs), seconds)
-        result = Result(tuple(counts), seconds, paid, calibration.calibration_id, tuple(weights))
+        result = Result(tuple(counts), seconds, paid, calibration.calibration_id, tuple(weights), tuple(forecasts))
         return Executed(result, "+".join(sorted(engines)), any(engines.values()))
 
     def _new(self, work: Work, run: Run) -> "_Simulated | Exception":
