@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 
 HOME = Path(".quantumai/em")
-_FAMILIES, _METHODS, _BACKENDS = (",".join(names) for names in (night.FAMILIES, night.METHODS, night.BACKENDS))
+_FAMILIES, _METHODS, _MORE, _BACKENDS = map(",".join, (night.FAMILIES, night.METHODS, night.MORE, night.BACKENDS))
 _BUDGETS = ",".join(map(str, night.BUDGETS))
 
 
@@ -99,6 +99,7 @@ def nightly(
     *,
     families: Families = _FAMILIES,
     methods: Methods = _METHODS,
+    more: Annotated[str, typer.Option(help="Methods on a tenth of the circuits, on two devices with two budgets.")] = _MORE,
     budgets: Budgets = _BUDGETS,
     backends: Backends = _BACKENDS,
     circuits: Annotated[int, typer.Option(help="Circuits of each family.")] = night.CIRCUITS,
@@ -114,7 +115,9 @@ def nightly(
     """
     tonight = night.tonight(out, datetime.now(UTC).date(), git_commit())
     given = (_names(families), circuits, _names(methods), _numbers(budgets), _names(backends))
-    ran = measured(Scope(*given, seed=night.seed_of(tonight) if seed is None else seed), tonight.store, workers)
+    scope = Scope(*given, seed=night.seed_of(tonight) if seed is None else seed)
+    scopes = [scope, night.fewer(scope, _names(more))] if more else [scope]
+    runs = [measured(each, tonight.store, workers) for each in scopes]
     earlier = night.history(out, tonight, history)
     compared = compare(tonight, earlier)
     display(tonight.store, screen.console())
@@ -123,9 +126,10 @@ def nightly(
         with SyncClient(source="/clients/nightly") as client:
             typer.echo(f"{client.publish_measured(events(tonight.rows))} em.measured events sent")
     worse = [move.sentence for move in compared.regressions]
-    failed = [f"{ran.failed} tasks failed"] if ran.failed else []
-    if worse or failed or ran.problems:
-        raise EmError("; ".join([*worse, *ran.problems, *failed]))
+    failed = [f"{ran.failed} tasks failed" for ran in runs if ran.failed]
+    problems = [problem for ran in runs for problem in ran.problems]
+    if worse or problems or failed:
+        raise EmError("; ".join([*worse, *problems, *failed]))
     typer.echo(f"nothing is worse than in {len(earlier)} earlier nights ({compared.tested} tests)")
 
 

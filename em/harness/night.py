@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,17 @@ METHODS = (
     "readout-zne-exponential",
     "trex-zne-exponential",
 )
+MORE = (
+    "zne-quadratic",
+    "readout-zne-adaptive",
+    "readout-zne-poly-exponential",
+    "correlated-zne-exponential",
+    "readout-dd",
+    "readout-twirl-zne-exponential",
+    "readout-pec",
+)
+"""Dearer to simulate, or variants: a tenth of the circuits, two devices and two budgets are enough to see them break."""
+
 BUDGETS = (256, 1024, 4096, 16384, 65536)
 BACKENDS = ("aer_noisy", "fake_jakarta", "fake_guadalupe", "fake_kolkata")
 CIRCUITS = 200
@@ -81,9 +92,15 @@ def seed_of(night: Night) -> int:
     return int.from_bytes(hashlib.sha256(night.name.encode()).digest()[:4])
 
 
-def scope(seed: int) -> Scope:
-    """What a night measures, if nothing else is asked for."""
-    return Scope(FAMILIES, CIRCUITS, METHODS, BUDGETS, BACKENDS, seed)
+def fewer(scope: Scope, methods: tuple[str, ...]) -> Scope:
+    """What a night measures of its dearer methods."""
+    return replace(
+        scope,
+        methods=methods,
+        circuits=max(1, scope.circuits // 10),
+        budgets=scope.budgets[-3:-1] or scope.budgets,
+        backends=scope.backends[:2],
+    )
 
 
 def _short(commit: str) -> str:

@@ -6,7 +6,6 @@ figure is what the very same runs say without mitigation, on the same counts.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -69,10 +68,15 @@ def normalised(rows: pa.Table) -> tuple[Floats, Floats, Floats]:
 
 
 def _groups(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
-    keys = [tuple(row) for row in zip(*(rows[name].to_pylist() for name in by), strict=True)]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    for key, members in groupby(order, key=keys.__getitem__):
-        yield key, rows.take(pa.array(list(members), pa.int64()))
+    if not len(rows):
+        return
+    codes = np.stack([rows[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in by])
+    _, firsts, group = np.unique(codes, axis=1, return_index=True, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    keys = [tuple(rows[name][first].as_py() for name in by) for first in firsts.tolist()]
+    for place in sorted(range(len(keys)), key=keys.__getitem__):
+        yield keys[place], rows.take(pa.array(members[place]))
 
 
 def _line(key: tuple[Any, ...], rows: pa.Table) -> Line:
