@@ -9,20 +9,24 @@ from backends.calibration import from_properties
 from backends.errors import BackendError
 from backends.local import LocalBackend
 from backends.pool import SimulationPool
-from backends.terms import terms_of
+from backends.terms import Terms, terms_of
 from schemas.calibration import CalibrationUpdated
 
 PROVIDER = "ibm_fake"
 
 
-def snapshot(name: str) -> CalibrationUpdated:
+def snapshot(name: str, terms: Terms | None = None) -> CalibrationUpdated:
     """The calibration of `fake_manila`, `fake_sherbrooke`, ...
+
+    Args:
+        name: of the device.
+        terms: price and so on, of a device that `backends/data/terms.json` has no row for.
 
     Raises:
         BackendError: no such device in the installed qiskit-ibm-runtime, or no terms for it.
     """
     device = name.removeprefix("fake_")
-    return from_properties(name, PROVIDER, _read(device, "props"), _read(device, "conf"), terms_of(name))
+    return from_properties(name, PROVIDER, _read(device, "props"), _read(device, "conf"), terms or terms_of(name))
 
 
 def connect(name: str, pool: SimulationPool) -> LocalBackend:
