@@ -12,6 +12,13 @@ from schemas.jobs import Sla
 AS_GOOD = 1.1
 """Methods within 10 % of the least expected error count as equally accurate."""
 
+AUTOMATIC = tuple(
+    name
+    for reader in ("", "readout-", "trex-")
+    for name in ((reader or "raw-")[:-1], *(f"{reader}zne-{how}" for how in ("linear", "richardson", "exponential")))
+)
+"""What `auto` chooses among: methods whose predictions tests/policy compares with simulated devices. The others must be named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:

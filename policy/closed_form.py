@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import erf, exp, expm1, pi, sqrt
+from types import MappingProxyType
 
 import numpy as np
 
@@ -26,6 +27,17 @@ MODEL_ERROR = 0.08
 """What is left of the decay's effect where it was taken out by a model: real noise is not one exponential."""
 
 _TWIRLS = int(METHODS["trex"].parameters({})["twirls"])  # type: ignore[arg-type]  # flip patterns of a run
+_REMOVES_READOUT = frozenset({"readout", "correlated", "trex"})
+"""Readers that are taken for removing readout errors; an unknown one is taken for removing nothing."""
+
+_PRICE: Mapping[str, float] = MappingProxyType({"cancelled": 2.0, "learned": 1.0, "distilled": 2.0})
+"""Treatment of gate noise -> exponent, in units of the rate, of what it multiplies the standard error by.
+
+Cancelled: gamma of depolarising noise, to first order. Learned: the slope of the fit. Distilled: the purity of two copies.
+"""
+
+_MOST_EXPONENT = 300.0  # e^300 is hopeless enough, and its square is still a number
+_DECAYS = frozenset({"exponential", "poly-exponential", "adaptive"})  # the latter two predicted as the first
 _SWAP = 3  # two-qubit gates
 _SWAPS_SAVED = 0.5  # a good router moves a qubit once for several gates
 _REPETITION_SECONDS = 250e-6  # pause between shots: IBM's default_rep_delay
@@ -96,22 +108,26 @@ def noise(target: Target, circuit: CircuitFeatures, region: Region) -> Noise:
 
 
 def predict(noise: Noise, target: Target, method: Method, scales: Sequence[float], shots: int) -> Prediction:
-    """Bias and deviation of one method, with `shots` per scale and as many for the readout calibration."""
-    mitigated = method.reader != "raw"
+    """Bias and deviation of one method, with `shots` per scale and as many for the readout calibration.
+
+    Methods that do not extrapolate are predicted roughly: what is done about gate noise takes the decay away, and multiplies
+    the deviation by exp(`_PRICE` x rate). Twirls and decoupling change nothing, as they do under the noise of a snapshot.
+    """
+    mitigated = method.reader in _REMOVES_READOUT or method.gates == "learned"
+    rate = 0.0 if method.gates in _PRICE else noise.rate
     read, amplified = (1.0, 1 / noise.readout) if mitigated else (noise.readout, 1.0)
+    amplified *= exp(min(_PRICE.get(method.gates, 0.0) * noise.rate, _MOST_EXPONENT))
     ideal = SIGNAL * target.share
-    values = [ideal * read * exp(-noise.rate * scale) for scale in scales]
+    values = [ideal * read * exp(-rate * scale) for scale in scales]
     polarisation = SIGNAL * read
-    variances = [
-        (amplified * target.spread) ** 2 * (1 - (polarisation * exp(-noise.rate * scale)) ** 2) / shots for scale in scales
-    ]
+    variances = [(amplified * target.spread) ** 2 * (1 - (polarisation * exp(-rate * scale)) ** 2) / shots for scale in scales]
     # with a stabiliser's signal: with a smaller one trex would look better than it is
     patterns = (noise.flips / SIGNAL) ** 2 / _TWIRLS if method.reader == "trex" else 0.0
     variances = [variance + patterns * value**2 for variance, value in zip(variances, values, strict=True)]
     estimate, variance = _extrapolate(method.extrapolation, tuple(scales), values, variances)
     if mitigated:
         variance += estimate**2 * (amplified**2 * (1 - noise.readout**2) / shots + patterns)
-    left = MODEL_ERROR * ideal * (mitigated * (1 - noise.readout) + bool(method.extrapolation) * -expm1(-noise.rate))
+    left = MODEL_ERROR * ideal * (mitigated * (1 - noise.readout) + bool(method.gates) * -expm1(-noise.rate))
     return Prediction(bias=abs(ideal - estimate) + left, deviation=sqrt(variance))
 
 
@@ -126,7 +142,7 @@ def _extrapolate(
     """(estimate, its variance) from the values and variances at each scale."""
     if name is None:
         return values[0], variances[0]
-    if name == "exponential":
+    if name in _DECAYS:
         if all(value**2 > 4 * variance for value, variance in zip(values, variances, strict=True)):
             return _exponential(scales, values, variances)
         name = "linear"  # what em.methods.zne falls back to where a value is not clearly different from zero

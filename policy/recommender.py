@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from em.errors import JobInvalidError
 from em.methods import METHODS, Cost, Workload
-from policy.choice import Option, choose
+from policy.choice import AUTOMATIC, Option, choose
 from policy.closed_form import Prediction, noise, seconds
 from policy.demand import Demand
 from policy.device import Device
@@ -91,7 +91,7 @@ def _costs(method: str, workload: Workload) -> Mapping[str, Cost]:
     Raises:
         JobInvalidError: the method that the user named cannot do this job.
     """
-    names = (method,) if method != "auto" else tuple(METHODS) if workload.observables else ("raw",)
+    names = (method,) if method != "auto" else AUTOMATIC if workload.observables else ("raw",)
     return {name: _cost(name, workload) for name in names}
 
 

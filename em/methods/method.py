@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self, TypeAlias
 
 from backends.adapter import Run
 from em.observables import Group, grouped
 from schemas.jobs import JobRequested, Observable
 from schemas.mitigation import Parameters
+
+Gates: TypeAlias = Literal["", "extrapolated", "cancelled", "learned", "distilled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,15 @@ class Cost:
     overhead: float
     shots_by_scale: Mapping[float, int]
 
+    @classmethod
+    def of(cls, runs: Sequence[Run], workload: Workload) -> Self:
+        """What runs cost, in place of the workload's own."""
+        by_scale: dict[float, int] = {}
+        for run in runs:
+            by_scale[run.scale] = by_scale.get(run.scale, 0) + run.shots
+        shots = sum(by_scale.values())
+        return cls(len(runs), shots, shots / workload.asked_shots, by_scale)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -90,11 +101,15 @@ class Method(Protocol):
 
     @property
     def reader(self) -> str:
-        """How readout errors are treated: `raw`, `readout` or `trex`."""
+        """How readout errors are treated: `raw`, `readout`, `correlated` or `trex`."""
 
     @property
     def extrapolation(self) -> str | None:
         """How gate noise is extrapolated to none: a key of `em.methods.zne.EXTRAPOLATIONS`, or None if it is not."""
+
+    @property
+    def gates(self) -> Gates:
+        """What is done about gate noise, in a word."""
 
     def parameters(self, given: Parameters) -> Parameters:
         """The given parameters, checked, with defaults for the others.

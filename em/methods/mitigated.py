@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from backends.adapter import Run
+from backends.adapter import Fold, Run
 from em.errors import JobInvalidError
-from em.methods.method import Cost, Estimate, Workload
+from em.methods.method import Cost, Estimate, Gates, Workload
 from em.methods.samples import Floats, Readings, Sample
+from em.methods.treatments import Treatment
 from em.methods.zne import DEFAULT_SCALES, EXTRAPOLATIONS, Extrapolated, scales_of
 from em.observables import Group, bound, coefficients, constant
 from schemas.mitigation import Parameters
@@ -40,10 +41,11 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Mitigated:
-    """A `Method`: a reader, and an extrapolation to zero gate noise or none."""
+    """A `Method`: a reader, an extrapolation to zero gate noise or none, and treatments of the circuits."""
 
     how: Reader
     extrapolation: str | None = None
+    treatments: tuple[Treatment, ...] = ()
 
     @property
     def reader(self) -> str:
@@ -52,21 +54,28 @@ class Mitigated:
 
     @property
     def name(self) -> str:
-        """`raw`, `readout`, `trex`, `zne-linear`, ..., `readout-zne-linear`, ..."""
-        parts = [self.reader] if self.extrapolation is None else [f"zne-{self.extrapolation}"]
-        return "-".join(parts if self.extrapolation is None or self.reader == "raw" else [self.reader, *parts])
+        """`raw`, `readout`, `zne-linear`, `readout-twirl-zne-linear`, ...: the reader, treatments, and extrapolation."""
+        zne = [] if self.extrapolation is None else [f"zne-{self.extrapolation}"]
+        parts = [*(treatment.name for treatment in self.treatments), *zne]
+        return "-".join(parts if self.reader == "raw" and parts else [self.reader, *parts])
 
     @property
     def version(self) -> str:
         """The reader's version; the extrapolations have had one only."""
         return self.how.version
 
+    @property
+    def gates(self) -> Gates:
+        """`extrapolated`, `cancelled` or nothing."""
+        if self.extrapolation is not None:
+            return "extrapolated"
+        return "cancelled" if any(treatment.name == "pec" for treatment in self.treatments) else ""
+
     def parameters(self, given: Parameters) -> Parameters:
         """See `Method.parameters`."""
-        zne: Parameters = (
-            {} if self.extrapolation is None else {"scale_factors": DEFAULT_SCALES, "extrapolation": self.extrapolation}
-        )
-        known = {**self.how.defaults, **zne}
+        known = {**self.how.defaults, **self._zne_defaults()}
+        for treatment in self.treatments:
+            known |= treatment.defaults
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise JobInvalidError(f"the method {self.name!r} has no parameter {unknown[0]!r}; it has {sorted(known) or 'none'}")
@@ -74,17 +83,14 @@ class Mitigated:
         if parameters.get("extrapolation") != self.extrapolation:
             raise JobInvalidError(f"the method {self.name!r} cannot extrapolate by {parameters.get('extrapolation')!r}")
         self.how.check(parameters)
+        for treatment in self.treatments:
+            treatment.check(parameters)
         self._scales(parameters)
         return parameters
 
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """See `Method.cost`."""
-        runs = self.circuits(workload, given, seed=0)
-        by_scale: dict[float, int] = {}
-        for run in runs:
-            by_scale[run.scale] = by_scale.get(run.scale, 0) + run.shots
-        shots = sum(by_scale.values())
-        return Cost(len(runs), shots, shots / workload.asked_shots, by_scale)
+        return Cost.of(self.circuits(workload, given, seed=0), workload)
 
     def bodies(self, workload: Workload, given: Parameters, seed: int) -> tuple[str, ...]:
         """See `Method.bodies`: the workload's own."""
@@ -113,7 +119,7 @@ class Mitigated:
     ) -> tuple[tuple[Estimate, ...], ...]:
         """See `Method.combine`."""
         parameters = self.parameters(given)
-        remaining = iter(counts)
+        remaining = zip(counts, weights or [1.0] * len(counts), strict=True)
         terms = [
             np.array([[coefficients(observable).get(pauli, 0.0) for pauli in group.paulis] for observable in workload.observables])
             for group in workload.groups
@@ -123,41 +129,50 @@ class Mitigated:
             for body in range(workload.circuits if workload.observables else 0)
         )
 
-    def _scales(self, parameters: Parameters) -> list[int]:
+    def _zne_defaults(self) -> Parameters:
+        if self.extrapolation is None:
+            return {}
+        return {"scale_factors": DEFAULT_SCALES, "extrapolation": self.extrapolation, "fold": "global"}
+
+    def _scales(self, parameters: Parameters) -> list[float]:
         return [1] if self.extrapolation is None else scales_of(parameters)
 
     def _plan(
         self, workload: Workload, body: int, parameters: Parameters, seed: int
-    ) -> Iterator[tuple[int, Group | None, list[Run]]]:
+    ) -> Iterator[tuple[float, Group | None, list[Run]]]:
         """(scale, group, runs) in the order of execution; the calibration comes first, without a group."""
         draw = np.random.default_rng([seed, body])
+        fold: Fold = parameters.get("fold", "global")  # type: ignore[assignment]  # checked by scales_of
         everything = "".join(
             "I" if set(letters) == {"I"} else "Z" for letters in zip(*(g.basis for g in workload.groups), strict=True)
         )
         yield 0, None, self.how.calibration(Run(body, workload.shots, 0, everything), parameters, draw)
         for scale in self._scales(parameters):
             for group in workload.groups:
-                yield scale, group, self.how.runs(Run(body, workload.shots, scale, group.basis), parameters, draw)
+                runs = self.how.runs(Run(body, workload.shots, scale, group.basis, fold=fold), parameters, draw)
+                for treatment in self.treatments:
+                    runs = treatment.apply(runs, parameters, draw)
+                yield scale, group, runs
 
     def _estimates(
         self,
         workload: Workload,
-        plan: Iterator[tuple[int, Group | None, list[Run]]],
-        remaining: Iterator[Mapping[str, int]],
+        plan: Iterator[tuple[float, Group | None, list[Run]]],
+        remaining: Iterator[tuple[Mapping[str, int], float]],
         weights: Sequence[Floats],
     ) -> tuple[Estimate, ...]:
         calibration: Any = None
-        samples: dict[int, list[Sample]] = {}
+        samples: dict[float, list[Sample]] = {}
         for scale, group, runs in plan:
-            counts = [next(remaining) for _ in runs]
+            counts, factors = zip(*(next(remaining) for _ in runs), strict=True) if runs else ((), ())
             if group is None:
                 calibration = self.how.calibrate(runs, counts) if runs else None
             else:
-                samples.setdefault(scale, []).append(Sample.of(group.qubits, runs, counts))
+                samples.setdefault(scale, []).append(Sample.of(group.qubits, runs, counts, factors))
         readings = [self.how.read(calibration, workload.groups, read, weights) for read in samples.values()]
         return tuple(self._estimate(workload, index, list(samples), readings) for index in range(len(workload.observables)))
 
-    def _estimate(self, workload: Workload, index: int, scales: Sequence[int], readings: Sequence[Readings]) -> Estimate:
+    def _estimate(self, workload: Workload, index: int, scales: Sequence[float], readings: Sequence[Readings]) -> Estimate:
         observable = workload.observables[index]
         values = np.array([reading.values[index] for reading in readings])
         variances = np.array([reading.variances[index] for reading in readings])

@@ -1,6 +1,6 @@
 """No mitigation: averages of what was read. The control of every other method."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -34,13 +34,10 @@ class RawReader:
 
     def read(self, calibration: None, groups: Sequence[Group], samples: Sequence[Sample], weights: Sequence[Floats]) -> Readings:
         """Averages and shot noise, see `em.methods.mitigated.Reader`."""
-        values = [weight @ sample.parities(group.paulis) for group, sample, weight in zip(groups, samples, weights, strict=True)]
-        means = sum_of(sample.mean(value) for sample, value in zip(samples, values, strict=True))
-        variances = sum_of(sample.shot_variance(value) for sample, value in zip(samples, values, strict=True))
-        return Readings(means, variances, np.zeros((len(means), 0)), means)
+        return Readings.total(_read(*triple) for triple in zip(groups, samples, weights, strict=True))
 
 
-def sum_of(parts: Iterable[Floats]) -> Floats:
-    """The sum of arrays of one shape."""
-    total: Floats = np.sum(list(parts), axis=0)
-    return total
+def _read(group: Group, sample: Sample, weight: Floats) -> Readings:
+    values = weight @ sample.parities(group.paulis)
+    means = sample.mean(values)
+    return Readings(means, sample.variance(values), np.zeros((len(means), 0)), means)

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from backends.adapter import Run
-from em.errors import JobInvalidError, MitigationFailedError
-from em.methods.raw import sum_of
+from em.errors import MitigationFailedError
+from em.methods.parameters import number
 from em.methods.samples import Floats, Readings, Sample
 from em.observables import Group, support
 from schemas.mitigation import Parameters
@@ -46,13 +46,11 @@ class ReadoutReader:
 
     def check(self, parameters: Parameters) -> None:
         """`calibration_ratio`: shots of each calibration circuit / shots of the job, 0.01 to 100."""
-        ratio = parameters["calibration_ratio"]
-        if isinstance(ratio, (str, list)) or not 0.01 <= ratio <= 100:
-            raise JobInvalidError(f"calibration_ratio must be a number from 0.01 to 100, got {ratio!r}")
+        number(parameters, "calibration_ratio", 0.01, 100)
 
     def calibration(self, plain: Run, parameters: Parameters, draw: np.random.Generator) -> list[Run]:
         """All read qubits prepared in 0, then in 1."""
-        zeros = replace(plain, shots=max(1, round(float(parameters["calibration_ratio"]) * plain.shots)))  # type: ignore[arg-type]
+        zeros = replace(plain, shots=max(1, round(number(parameters, "calibration_ratio", 0.01, 100) * plain.shots)))
         return [zeros, replace(zeros, flips=tuple(support(plain.basis)))]
 
     def runs(self, plain: Run, parameters: Parameters, draw: np.random.Generator) -> list[Run]:
@@ -74,13 +72,7 @@ class ReadoutReader:
         self, calibration: Confusion, groups: Sequence[Group], samples: Sequence[Sample], weights: Sequence[Floats]
     ) -> Readings:
         """Averages of inverted outcomes; the calibration's own noise by the delta method, see `em.methods.mitigated.Reader`."""
-        parts = [_read(calibration, *triple) for triple in zip(groups, samples, weights, strict=True)]
-        return Readings(
-            sum_of(part.values for part in parts),
-            sum_of(part.variances for part in parts),
-            sum_of(part.shared for part in parts),
-            sum_of(part.raw for part in parts),
-        )
+        return Readings.total(_read(calibration, *triple) for triple in zip(groups, samples, weights, strict=True))
 
 
 def _read(confusion: Confusion, group: Group, sample: Sample, weight: Floats) -> Readings:
@@ -97,7 +89,7 @@ def _read(confusion: Confusion, group: Group, sample: Sample, weight: Floats) ->
         slopes = np.where(inside, rest * (factors + sign) / slope, 0.0).sum(axis=1)
         shared[:, [shift + column for column in columns]] = weight @ slopes * sigma[columns]
     raw = sample.mean(weight @ sample.parities(group.paulis))
-    return Readings(sample.mean(values), sample.shot_variance(values), shared, raw)
+    return Readings(sample.mean(values), sample.variance(values), shared, raw)
 
 
 def _sigma(probability: Floats, shots: float) -> Floats:

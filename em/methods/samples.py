@@ -1,7 +1,8 @@
 """What was read of a group of Pauli strings, and averages over it with their variances; all observables at once."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -22,23 +23,32 @@ class Sample:
         outcomes: (outcomes, qubits) of +1 and -1.
         weights: (outcomes,) how often each came.
         run: (outcomes,) which run it came from, from 0.
+        factors: (outcomes,) what each outcome is multiplied by, see `backends.adapter.Result.weights`.
+        random: whether the runs are random circuits, so that they are the independent draws, and not the shots.
     """
 
     qubits: tuple[int, ...]
     outcomes: Floats
     weights: Floats
     run: NDArray[np.intp]
+    factors: Floats
+    random: bool
 
     @classmethod
-    def of(cls, qubits: Sequence[int], runs: Sequence[Run], counts: Sequence[Mapping[str, int]]) -> Self:
-        """The sample of some runs and their counts."""
+    def of(
+        cls, qubits: Sequence[int], runs: Sequence[Run], counts: Sequence[Mapping[str, int]], factors: Sequence[float] = ()
+    ) -> Self:
+        """The sample of some runs, their counts and their weights (none: 1)."""
         outcomes, weights, sources = [], [], []
         for index, (run, seen) in enumerate(zip(runs, counts, strict=True)):
             read, times = signs(seen)
             outcomes.append(read * np.array([-1.0 if qubit in run.flips else 1.0 for qubit in qubits]))
             weights.append(times)
             sources.append(np.full(len(times), index))
-        return cls(tuple(qubits), np.concatenate(outcomes), np.concatenate(weights), np.concatenate(sources))
+        run = np.concatenate(sources)
+        known = np.asarray(factors or [1.0] * len(runs), dtype=np.float64)
+        random = any(each.twirl is not None or each.pec is not None for each in runs)
+        return cls(tuple(qubits), np.concatenate(outcomes), np.concatenate(weights), run, known[run], random)
 
     @property
     def shots(self) -> float:
@@ -51,18 +61,26 @@ class Sample:
         return np.array([[qubit in acts for qubit in self.qubits] for acts in acting], dtype=bool).reshape(len(paulis), -1)
 
     def products(self, factors: Floats, paulis: Sequence[str]) -> Floats:
-        """(paulis, outcomes): the product of (outcomes, qubits) `factors` over the qubits of each string."""
+        """(paulis, outcomes): the product of (outcomes, qubits) `factors` over the qubits of each string, weighed."""
         mask = self.mask(paulis)
-        return np.array([factors[:, row].prod(axis=1) for row in mask]).reshape(len(paulis), len(self.weights))
+        return np.array([self.factors * factors[:, row].prod(axis=1) for row in mask]).reshape(len(paulis), len(self.weights))
 
     def parities(self, paulis: Sequence[str]) -> Floats:
-        """(paulis, outcomes) of +1 and -1."""
+        """(paulis, outcomes) of +1 and -1, weighed."""
         return self.products(self.outcomes, paulis)
 
     def mean(self, values: Floats) -> Floats:
         """The average over shots of (..., outcomes) values."""
         average: Floats = values @ self.weights / self.shots
         return average
+
+    def variance(self, values: Floats) -> Floats:
+        """The variance of `mean`: between random runs if they are, else between shots."""
+        return self.run_variance(values) if self.random else self.shot_variance(values)
+
+    def run_variance(self, values: Floats) -> Floats:
+        """The variance of `mean`, when runs are independent."""
+        return np.asarray(np.maximum(np.square(self.deviations(values)).sum(axis=-1), self.least_variance(values)))
 
     def shot_variance(self, values: Floats) -> Floats:
         """The variance of `mean`, when shots are independent."""
@@ -103,3 +121,15 @@ class Readings:
     variances: Floats
     shared: Floats
     raw: Floats
+
+    @classmethod
+    def total(cls, parts: Iterable[Self]) -> Self:
+        """Of all groups, from those of each: they have no shots in common, and the calibration's sources are the same."""
+        columns = zip(*(tuple(getattr(part, field.name) for field in fields(part)) for part in parts), strict=True)
+        return cls(*(np.sum(column, axis=0) for column in columns))
+
+
+def spread(run: Run, parts: int) -> list[Run]:
+    """A run cut into so many with equal shots, less where there are too few; at least two of one shot."""
+    cuts = np.linspace(0, max(run.shots, 2), min(parts, max(2, run.shots // 2)) + 1).astype(int)
+    return [replace(run, shots=int(stop - start)) for start, stop in pairwise(cuts)]

@@ -5,15 +5,14 @@ Model-free readout-error mitigation, van den Berg, Minev, Temme 2022, arXiv:2012
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 
 from backends.adapter import Run
-from em.errors import JobInvalidError, MitigationFailedError
-from em.methods.raw import sum_of
-from em.methods.samples import Floats, Readings, Sample
+from em.errors import MitigationFailedError
+from em.methods.parameters import whole
+from em.methods.samples import Floats, Readings, Sample, spread
 from em.observables import Group, support
 from schemas.mitigation import Parameters
 
@@ -29,9 +28,7 @@ class TwirledReader:
 
     def check(self, parameters: Parameters) -> None:
         """`twirls`: random flip patterns per run, 2 to 1024."""
-        twirls = parameters["twirls"]
-        if not isinstance(twirls, int) or not 2 <= twirls <= 1024:
-            raise JobInvalidError(f"twirls must be a whole number from 2 to 1024, got {twirls!r}")
+        whole(parameters, "twirls", 2, 1024)
 
     def calibration(self, plain: Run, parameters: Parameters, draw: np.random.Generator) -> list[Run]:
         """The |0...0> state, read with random flips."""
@@ -47,13 +44,7 @@ class TwirledReader:
 
     def read(self, calibration: Sample, groups: Sequence[Group], samples: Sequence[Sample], weights: Sequence[Floats]) -> Readings:
         """<P> = <P twirled> / <P on |0...0>>; both sides' noise by the delta method, see `em.methods.mitigated.Reader`."""
-        parts = [_read(calibration, *triple) for triple in zip(groups, samples, weights, strict=True)]
-        return Readings(
-            sum_of(part.values for part in parts),
-            sum_of(part.variances for part in parts),
-            sum_of(part.shared for part in parts),
-            sum_of(part.raw for part in parts),
-        )
+        return Readings.total(_read(calibration, *triple) for triple in zip(groups, samples, weights, strict=True))
 
 
 def _read(calibration: Sample, group: Group, sample: Sample, weight: Floats) -> Readings:
@@ -66,16 +57,11 @@ def _read(calibration: Sample, group: Group, sample: Sample, weight: Floats) -> 
         )
     values = (weight / unity) @ parities
     shared = calibration.deviations((weight * signal / unity**2) @ reference)
-    variances = np.maximum(np.square(sample.deviations(values)).sum(axis=-1), sample.least_variance(values))
-    return Readings(sample.mean(values), variances, shared, sample.mean(weight @ parities))
+    return Readings(sample.mean(values), sample.run_variance(values), shared, sample.mean(weight @ parities))
 
 
 def _twirled(plain: Run, parameters: Parameters, draw: np.random.Generator) -> list[Run]:
     qubits = np.array(support(plain.basis))
-    twirls = min(int(parameters["twirls"]), max(2, plain.shots // 2))  # type: ignore[arg-type]
-    cuts = np.linspace(0, max(plain.shots, 2), twirls + 1).astype(int)
-    patterns = draw.random((twirls, len(qubits))) < 0.5
-    return [
-        replace(plain, shots=int(stop - start), flips=tuple(qubits[pattern].tolist()))
-        for (start, stop), pattern in zip(pairwise(cuts), patterns, strict=True)
-    ]
+    parts = spread(plain, whole(parameters, "twirls", 2, 1024))
+    patterns = draw.random((len(parts), len(qubits))) < 0.5
+    return [replace(part, flips=tuple(qubits[pattern].tolist())) for part, pattern in zip(parts, patterns, strict=True)]

@@ -75,7 +75,10 @@ class TestLab:
         """What the laboratory does."""
         [job] = folder.glob("*.job")
         asked = json.loads(job.read_text())
-        runs = tuple(Run(**{**run, "flips": tuple(run["flips"])}) for run in asked.pop("runs"))
+        runs = tuple(
+            Run(**{name: tuple(value) if isinstance(value, list) else value for name, value in run.items()})
+            for run in asked.pop("runs")
+        )
         outcome = Simulator(Device(backend.calibration())).run(Work(tuple(asked.pop("bodies")), runs, **asked))
         result = {"counts": outcome.counts, "seconds": outcome.execution_seconds}
         job.with_suffix(".result").write_text(json.dumps({**result, "calibration_id": backend.calibration().calibration_id}))

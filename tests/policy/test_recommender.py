@@ -6,6 +6,7 @@ import time
 import pytest
 
 from em.methods import METHODS, Workload
+from policy.choice import AUTOMATIC
 from policy.recommender import MODEL_VERSION, Recommender
 from schemas.codec import decode, encode
 from schemas.jobs import EmRecommended, Observable, PauliTerm, Sla
@@ -23,13 +24,45 @@ def test_every_backend_gets_a_recommendation_that_survives_the_wire(make_job, ma
     assert not advice.problems
     assert decode(EmRecommended, encode(advice)) == advice
     for candidate in advice.candidates:
-        assert {score.method for score in candidate.ranking} == set(METHODS)
+        assert {score.method for score in candidate.ranking} == set(AUTOMATIC) <= set(METHODS)
         errors = [score.expected_error for score in candidate.ranking]
         assert errors == sorted(errors)
         assert candidate.expected_fidelity == pytest.approx(1 - candidate.expected_error / 2)
         assert candidate.fidelity_low <= candidate.expected_fidelity <= candidate.fidelity_high
         assert candidate.method_version == METHODS[candidate.method].version
         METHODS[candidate.method].parameters(candidate.parameters)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_any_method_can_be_asked_for_by_name(make_job, make_device, method):
+    (candidate,) = advise(make_job(method=method), make_device()).candidates
+    assert (candidate.method, candidate.method_version) == (method, METHODS[method].version)
+    assert candidate.total_shots == METHODS[method].cost(Workload.of(make_job()), {}).shots
+    assert 0 < candidate.expected_error <= 2
+    assert decode(EmRecommended, encode(advise(make_job(method=method), make_device(two=0.3)))).candidates[0].method == method
+
+
+def test_methods_against_gate_noise_promise_less_bias_and_more_spread(make_job, make_device):
+    """At very many shots only the bias is left: less than raw's. At few shots, the price of the treatment shows."""
+    for method in ("pec", "readout-pec", "cdr", "vncdr", "vd", "zne-quadratic", "zne-adaptive"):
+        few, many = (
+            [
+                advise(make_job(method=name, shots=shots), make_device(readout=1e-6)).candidates[0].expected_error
+                for name in ("raw", method)
+            ]
+            for shots in (20, 10**8)
+        )
+        assert many[1] < many[0] / 2
+        assert few[1] > few[0]
+
+
+def test_readers_that_the_policy_does_not_know_are_not_believed(make_job, make_device):
+    job = make_job(shots=10**8)
+    raw, correlated = (
+        advise(job.model_copy(update={"method": name}), make_device(readout=0.05)).candidates[0].expected_error
+        for name in ("raw", "correlated")
+    )
+    assert correlated < raw / 2
 
 
 def test_a_worse_device_is_expected_to_do_worse(make_job, make_device):
