@@ -14,11 +14,11 @@ import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit, qasm3, transpile
+from qiskit import QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from rich.console import Console
@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from backends import aer
-from backends.device import Device, gate
+from backends.device import Device, Operation, gate
 from backends.noise import noise_model
 from backends.sampling import reading
 from em.engines.aer import noisy
@@ -72,9 +72,9 @@ def prepared(number: int, qubits: int, depth: int, seed: int) -> Circuits:
     whole = aer.snapshot("aer_noisy")
     kept = tuple(row for row in whole.gates if max(row.qubits) < qubits)
     device = Device(whole.model_copy(update={"qubits": whole.qubits[:qubits], "gates": kept}))
-    sources = [FAMILY.instance(index, seed, qubits, depth).source for index in range(number)]
-    compiled = [device.compile(source, 0, 1) for source in track(sources, "compiling")]
-    ours = [NoisyCircuit(body.operations, body.places) for body in compiled]
+    logical = [FAMILY.draw(qubits, depth, np.random.default_rng([seed, index]))[0] for index in range(number)]
+    compiled = transpile(logical, basis_gates=list(whole.basis_gates), optimization_level=1, seed_transpiler=0)
+    ours = [NoisyCircuit(_operations(circuit), tuple(range(qubits))) for circuit in compiled]
     with_noise, bare = [noisy(device, circuit.operations, range(qubits), exact=True) for circuit in ours], []
     for circuit, saving in zip(ours, with_noise, strict=True):
         plain = QuantumCircuit(qubits)
@@ -84,23 +84,29 @@ def prepared(number: int, qubits: int, depth: int, seed: int) -> Circuits:
         saving.save_probabilities(list(circuit.places))
         bare.append(plain)
     readings = np.array([reading(device.calibration.qubits[qubit], False, 0.0) for qubit in range(qubits)])
-    logical = [qasm3.loads(source) for source in sources]
     return Circuits(device, ours, logical, {"bare": bare, "noisy": with_noise}, noise_model(device.calibration), readings)
 
 
-def one_by_one(circuits: Circuits, sample: int, anew: bool) -> float:
-    """Seconds for all circuits at all of `BUDGETS`, from `sample` of them; transpiled `anew` for each run, or not at all."""
-    ready = [circuit.copy() for circuit in circuits.aer["bare"][:sample]]
-    for circuit in ready:
-        circuit.data.pop()  # what saves the probabilities
-    ready = circuits.logical[:sample] if anew else ready
-    started = time.perf_counter()
-    for circuit in ready:
+def _operations(circuit: QuantumCircuit) -> tuple[Operation, ...]:
+    return tuple(
+        Operation(
+            item.operation.name, tuple(map(float, item.operation.params)), tuple(circuit.find_bit(q).index for q in item.qubits)
+        )
+        for item in circuit.data
+    )
+
+
+def one_by_one(circuits: Circuits, sample: int, anew: bool) -> None:
+    """The first circuits at all of `BUDGETS`, a run each; transpiled `anew` for each run, or not at all."""
+    for index in range(sample):
+        ready = circuits.logical[index].copy() if anew else circuits.aer["bare"][index].copy()
+        if not anew:
+            ready.data.pop()  # what saves the probabilities
+        ready.measure_all()
         for shots in BUDGETS:
             simulator = AerSimulator(method="density_matrix", noise_model=circuits.model)
-            measured = circuit.measure_all(inplace=False)
-            simulator.run(transpile(measured, simulator) if anew else measured, shots=shots, seed_simulator=0).result().get_counts()
-    return (time.perf_counter() - started) * len(circuits.ours) / sample
+            asked = transpile(ready, simulator) if anew else ready
+            simulator.run(asked, shots=shots, seed_simulator=0).result().get_counts()
 
 
 def batched(circuits: Circuits, way: str, first: int | None = None) -> list[NDArray[np.float64]]:
@@ -118,15 +124,29 @@ def best_way(circuits: Circuits) -> tuple[str, dict[str, float]]:
     some, seconds = max(1, len(circuits.ours) // 8), {}
     for _ in range(2):
         for way in BATCHED:
-            seconds[way] = min(timed(lambda way=way: batched(circuits, way, some))[0], seconds.get(way, np.inf))
+            seconds[way] = min(timed(lambda way=way: batched(circuits, way, some))[0].wall, seconds.get(way, np.inf))
     return min(seconds, key=seconds.__getitem__), seconds
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what came out."""
-    started = time.perf_counter()
+class Time(NamedTuple):
+    """Seconds by the clock, and of all cores together."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: "Time") -> "Time":  # type: ignore[override]
+        return Time(self.wall + other.wall, self.cpu + other.cpu)
+
+    def times(self, factor: float) -> "Time":
+        """As if there had been more."""
+        return Time(self.wall * factor, self.cpu * factor)
+
+
+def timed(call: Callable[[], Any]) -> tuple[Time, Any]:
+    """How long it took, and what came out."""
+    wall, cpu = time.perf_counter(), time.process_time()
     value = call()
-    return time.perf_counter() - started, value
+    return Time(time.perf_counter() - wall, time.process_time() - cpu), value
 
 
 def drawn(distributions: Sequence[NDArray[np.float64]], readings: NDArray[np.float64], budgets: Sequence[int]) -> None:
@@ -135,8 +155,37 @@ def drawn(distributions: Sequence[NDArray[np.float64]], readings: NDArray[np.flo
         counts(distribution, budgets, [[0, index]])
 
 
+def measured(circuits: Circuits, sample: int, way: str) -> tuple[dict[str, Time], float]:
+    """The best time of each contender by the clock, and the largest difference between probabilities."""
+    engine, best, difference = PauliTransfer(), dict[str, Time](), 0.0
+
+    def contend(name: str, call: Callable[[], Any]) -> Any:
+        took, value = timed(call)
+        best[name] = min(took, best.get(name, took))
+        return value
+
+    for _ in track(range(ROUNDS), "rounds"):
+        contend("anew", lambda: one_by_one(circuits, sample, anew=True))
+        contend("ready", lambda: one_by_one(circuits, sample, anew=False))
+        theirs = contend("aer", lambda: batched(circuits, way))
+        ours = contend("ours", lambda: engine.distributions(circuits.device, circuits.ours))
+        contend("draw 1", lambda: drawn(ours, circuits.readings, ONE_BUDGET))
+        contend("draw 5", lambda: drawn(ours, circuits.readings, BUDGETS))
+        difference = max(difference, *(float(np.abs(one - other).max()) for one, other in zip(ours, theirs, strict=True)))
+    return best, difference
+
+
+def peak(circuits: Circuits) -> float:
+    """Bytes that the transfer matrices' arrays take at most."""
+    tracemalloc.start()
+    PauliTransfer().distributions(circuits.device, circuits.ours)
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found
+
+
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--circuits", type=int, default=200)
     parser.add_argument("--qubits", type=int, default=6)
@@ -146,54 +195,41 @@ def main() -> None:
     asked = parser.parse_args()
     circuits = prepared(asked.circuits, asked.qubits, asked.depth, asked.seed)
     sample = min(asked.one_by_one, asked.circuits)
-    engine = PauliTransfer()
     way, ways = best_way(circuits)
-    seconds: dict[str, float] = {}
-
-    def best(name: str, value: float) -> None:
-        seconds[name] = min(value, seconds.get(name, np.inf))
-
-    for _ in track(range(ROUNDS), "rounds"):
-        best("anew", one_by_one(circuits, sample, anew=True))
-        best("ready", one_by_one(circuits, sample, anew=False))
-        aer_seconds, theirs = timed(lambda: batched(circuits, way))
-        our_seconds, ours = timed(lambda: engine.distributions(circuits.device, circuits.ours))
-        best("aer", aer_seconds)
-        best("ours", our_seconds)
-        best("draw 1", timed(lambda values=ours: drawn(values, circuits.readings, ONE_BUDGET))[0])
-        best("draw 5", timed(lambda values=ours: drawn(values, circuits.readings, BUDGETS))[0])
-    tracemalloc.start()
-    engine.distributions(circuits.device, circuits.ours)
-    peak = tracemalloc.get_traced_memory()[1]
-    difference = max(float(np.abs(one - other).max()) for one, other in zip(ours, theirs, strict=True))
-    report(asked, seconds, way, ways, sample)
-    Console().print(
-        f"largest |probability - Aer's exact probability|: {difference:.1e}; our arrays took {peak / 1e6:.0f} MB "
-        f"at most, this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB"
-    )
-
-
-def report(asked: argparse.Namespace, seconds: Mapping[str, float], way: str, ways: Mapping[str, float], sample: int) -> None:
-    """Prints the tables."""
-    rows = {
-        f"one by one on Aer, transpiled each time (from {sample} circuits)": (5, seconds["anew"]),
-        f"one by one on Aer, transpiled beforehand (from {sample} circuits)": (5, seconds["ready"]),
-        f"Aer batched ({way})": (1, seconds["aer"] + seconds["draw 1"]),
-        "Pauli transfer matrices (one core)": (1, seconds["ours"] + seconds["draw 1"]),
-        "Aer batched, shots of 5 budgets drawn from it": (5, seconds["aer"] + seconds["draw 5"]),
-        "Pauli transfer matrices (one core), shots of 5 budgets drawn from it": (5, seconds["ours"] + seconds["draw 5"]),
-    }
-    title = f"{asked.circuits} random circuits of {asked.qubits} qubits, depth {asked.depth}, seed {asked.seed}"
-    table = Table("execution", "budgets", "seconds", "times faster than one by one", "than batched Aer", title=title)
-    for name, (budgets, value) in rows.items():
-        naive = seconds["ready"] * budgets / len(BUDGETS)
-        reference = seconds["aer"] + seconds[f"draw {budgets}"]
-        table.add_row(name, str(budgets), f"{value:.3f}", f"{naive / value:.1f}", f"{reference / value:.1f}")
-    Console(width=140).print(table)
+    best, difference = measured(circuits, sample, way)
+    console = Console(width=132)
+    console.print(contenders(asked, best, way, sample))
     tried = Table("Aer's ways to run a batch", "seconds", title=f"tried on {max(1, asked.circuits // 8)} of the circuits")
     for name, value in sorted(ways.items(), key=lambda item: item[1]):
         tried.add_row(name, f"{value:.3f}")
-    Console(width=140).print(tried)
+    console.print(tried)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    console.print(f"largest |probability - Aer's exact probability|: {difference:.1e}")
+    console.print(
+        f"memory: the arrays of the transfer matrices at most {peak(circuits) / 1e6:.0f} MB; this process, Aer included, {memory:.0f} MB"
+    )
+
+
+def contenders(asked: argparse.Namespace, best: Mapping[str, Time], way: str, sample: int) -> Table:
+    """The table of times; ratios are of the clock."""
+    whole = asked.circuits / sample
+    rows = {
+        f"one by one on Aer, transpiled each time (from {sample} circuits)": (5, best["anew"].times(whole)),
+        f"one by one on Aer, transpiled beforehand (from {sample} circuits)": (5, best["ready"].times(whole)),
+        f"Aer batched ({way})": (1, best["aer"] + best["draw 1"]),
+        "transfer matrices, one core": (1, best["ours"] + best["draw 1"]),
+        "Aer batched, shots drawn from it": (5, best["aer"] + best["draw 5"]),
+        "transfer matrices, one core, shots drawn from it": (5, best["ours"] + best["draw 5"]),
+    }
+    title = f"{asked.circuits} random circuits of {asked.qubits} qubits, depth {asked.depth}, seed {asked.seed}"
+    table = Table("execution", "budgets", "seconds", "CPU seconds", "x one by one", "x batched Aer", title=title)
+    for name, (budgets, took) in rows.items():
+        naive = best["ready"].wall * whole * budgets / len(BUDGETS)
+        batch = (best["aer"] + best[f"draw {budgets}"]).wall
+        table.add_row(
+            name, str(budgets), f"{took.wall:.3f}", f"{took.cpu:.3f}", f"{naive / took.wall:.1f}", f"{batch / took.wall:.2f}"
+        )
+    return table
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from em.engines.transfer import Transfers
 MAX_QUBITS = 12
 """4^12 real numbers take 134 MB, and a step holds three times as many."""
 
-_OPERATIONS = 1 << 15  # of the circuits that are fused at once: their matrices take about 30 MB
+_OPERATIONS = 1 << 14  # of the circuits that are fused at once: their matrices take about 20 MB
 _NUMBERS = 1 << 16  # of the states that move together: 0.5 MB
 
 _READ = np.array([[0.5, 0.5], [0, 0], [0, 0], [0.5, -0.5]])  # <I> and <Z> of a qubit to the probabilities of 0 and 1
