@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Command] = {
     "tail": Command("topics:tail", _TOPICS, "Print a topic's last messages as readable JSON."),
     "replay": Command("replay:replay", _TOPICS, "Print a range of a topic, or copy it into another topic."),
     "dead-letters": Command("dead_letters:app", _TOPICS, "See what agents could not handle, and send it again."),
+    "kms": Command("kms:app", _AUDIT, "The token and its keys: make, rotate, retire, export."),
     "verify": Command("audit:verify", _AUDIT, "Verify every manifest, from the topics or from an exported file."),
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
     "em": Command("em:app", _EM, "Measure mitigation methods on many circuits and devices; compare nights."),

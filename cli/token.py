@@ -1,15 +1,18 @@
 """The key store that a local platform signs with: token, PIN file, keys and trust root in the platform's folder."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from kms.algorithms import LOG_SUITES
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE
 from kms.modules import installed_module, soft_token
 from kms.provision import init_token
-from kms.token import open_token
+from kms.token import Token, open_token
 from streams.errors import SettingsError
 from streams.settings import Settings
+
+TRUST = "trust.json"
 
 
 def prepare(settings: Settings) -> Mapping[str, str]:
@@ -21,12 +24,31 @@ def prepare(settings: Settings) -> Mapping[str, str]:
         KmsError: no module, a wrong PIN, or a token that refuses, in a sentence.
         SettingsError: a vendor's token and no PIN.
     """
+    token, environment = open_or_make(settings)
+    ring = KeyRing.open(settings.ring(), token)
+    for key in ring.ensure(LOG_USE, LOG_SUITES):
+        key.sign(b"can this token sign with the keys of this key ring?")  # before trust is put into them
+    ring.public().save(settings.home / TRUST)
+    return environment
+
+
+def token_folder(settings: Settings) -> Path:
+    """Where the platform's own token is, or will be."""
+    return settings.home.resolve() / "token"
+
+
+def open_or_make(settings: Settings) -> tuple[Token, Mapping[str, str]]:
+    """The token of the settings, made where it is one of ours and not there yet; and what workers need in their environment.
+
+    Raises:
+        KmsError, SettingsError: as `prepare`.
+    """
     home = settings.home.resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"the folder {home} cannot be made ({error.strerror}): choose another with --home") from error
-    folder = home / "token"
+    folder = token_folder(settings)
     module = (settings.pkcs11_module or installed_module(folder)).resolve()
     if not module.is_file():
         raise SettingsError(f"there is no PKCS#11 module {module}: check QUANTUMAI_PKCS11_MODULE")
@@ -39,9 +61,4 @@ def prepare(settings: Settings) -> Mapping[str, str]:
         if pin is None:
             environment["QUANTUMAI_TOKEN_PIN_FILE"] = str(made.pin_file.resolve())
             pin = made.pin_file.read_text().strip()
-    token = open_token(module, settings.token_label, pin or "", folder if ours else None)
-    ring = KeyRing.open(home / "keys.db", token)
-    for key in ring.ensure(LOG_USE, LOG_SUITES):
-        key.sign(b"can this token sign with the keys of this key ring?")  # before trust is put into them
-    ring.public().save(home / "trust.json")
-    return environment
+    return open_token(module, settings.token_label, pin or "", folder if ours else None), environment

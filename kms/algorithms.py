@@ -22,7 +22,7 @@ class Algorithm:
         standard: where it is specified, and with which choices.
         classical: False when it is meant to withstand a quantum computer.
         bits: classical security strength; for post-quantum ones that of their category (NIST SP 800-57 part 1, FIPS 203-205).
-        public_bytes: length of the raw public key: x and y behind 04 for a curve of NIST, the modulus for RSA.
+        public_bytes: length of the raw public key, the bit string of its SPKI: 04 || x || y of a NIST curve, PKCS#1 of RSA.
         jose: its name in JOSE (RFC 7518, 8037, 9964); empty where none is registered.
     """
 
@@ -99,7 +99,7 @@ _SLH_DSA = {
 
 SIGNATURES: Mapping[str, Signature] = MappingProxyType(
     {
-        "RSA-3072-PSS": Signature(_RSA, _PSS, True, 128, 384, "PS256", 384, public_side.rsa_pss("RSA-3072-PSS", 3072)),
+        "RSA-3072-PSS": Signature(_RSA, _PSS, True, 128, 398, "PS256", 384, public_side.rsa_pss("RSA-3072-PSS", 3072)),
         "ECDSA-P256": Signature(
             _P256, "FIPS 186-5, SHA-256", True, 128, 65, "ES256", 64, public_side.ecdsa("ECDSA-P256", ec.SECP256R1, SHA256(), 32)
         ),

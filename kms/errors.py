@@ -61,6 +61,14 @@ class WrongPublicKey(KmsError, InputError):
     """Bytes that are no public key of the algorithm."""
 
 
+class NoSuchForm(KmsError, InputError):
+    """A form of public key that is not known, or not defined for the algorithm."""
+
+
+class WrongUse(KmsError, InputError):
+    """What is no name of a use of keys."""
+
+
 class WrongCiphertext(KmsError, InputError):
     """Bytes that are no ciphertext of the algorithm."""
 

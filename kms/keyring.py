@@ -73,12 +73,12 @@ class KeyRing:
         return [Key(found[name].public, self._inside(found[name]), token) for name in algorithms]
 
     def create(self, use: str, name: str) -> PublicKey:
-        """A new version that is pre-active until it is scheduled.
+        """A new version: active at once where there is no active one, otherwise pre-active until it is scheduled.
 
         Raises:
             KeyRingError, UnknownAlgorithm, TokenError: as `ensure`, for all algorithms.
         """
-        return self._made(use, name, lambda: None)
+        return self._made(use, name, lambda: None if self._active(use, (name,)) else now())
 
     def rotate(self, use: str, name: str, at: datetime | None = None) -> PublicKey:
         """A new version that takes over from the active one: at a time to come, or as soon as every signer has seen it.

@@ -1,16 +1,19 @@
 """What a key is: its purpose, its name, its public half, and the place of its private half in a token."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from kms.algorithms import signature_algorithm
-from kms.errors import OutOfForce
+from kms.errors import OutOfForce, WrongUse
 from kms.life import ALLOWED, KeyState, Life
 
 Place = Literal["inside", "sealed"]
 """Where a private key lives: inside the token, or sealed by it and in this process's memory while it is used."""
+
+_USE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 LOG_USE = "log"
 """The use of keys that sign checkpoints of manifest logs."""
@@ -31,6 +34,12 @@ class KeySpec:
     use: str
     algorithm: str
     version: int
+
+    def __post_init__(self) -> None:
+        if not _USE.fullmatch(self.use):
+            raise WrongUse(
+                f"{self.use!r} is no name of a use: 1 to 64 of a-z, 0-9, dot, dash and underscore, first a letter or digit"
+            )
 
     @property
     def label(self) -> str:

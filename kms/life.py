@@ -50,7 +50,8 @@ class Life:
         rule, state = TRANSITIONS[transition], self.state(now)
         if state not in rule.allowed:
             allowed = ", ".join(sorted(rule.allowed))
-            raise WrongTransition(f"a key that is {state} cannot be {rule.done}: that is for keys that are {allowed}{rule.hint}")
+            hint = "; disable it first" if transition == "destroy" and state == "active" else ""
+            raise WrongTransition(f"a key that is {state} cannot be {rule.done}: that is for keys that are {allowed}{hint}")
         return replace(self, **{rule.sets: at})
 
 
@@ -62,13 +63,11 @@ class Transition:
         allowed: states that it leads from.
         sets: the time of `Life` that it sets.
         done: what was done to the key, for messages.
-        hint: what to do first, where there is something.
     """
 
     allowed: frozenset[KeyState]
     sets: str
     done: str
-    hint: str = ""
 
 
 TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
@@ -77,9 +76,7 @@ TRANSITIONS: Mapping[str, Transition] = MappingProxyType(
         "disable": Transition(frozenset({"active"}), "retires", "disabled"),
         "deprecate": Transition(frozenset({"active", "verify-only"}), "deprecated", "deprecated"),
         "revoke": Transition(frozenset({"pre-active", "active", "verify-only", "deprecated"}), "revoked", "revoked"),
-        "destroy": Transition(
-            frozenset({"pre-active", "verify-only", "deprecated", "revoked"}), "destroyed", "destroyed", "; disable it first"
-        ),
+        "destroy": Transition(frozenset({"pre-active", "verify-only", "deprecated", "revoked"}), "destroyed", "destroyed"),
     }
 )
 
