@@ -1,0 +1,126 @@
+"""A server: credentials that renew themselves, and a listener that reports every handshake."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Self
+
+from OpenSSL import SSL
+
+from kms.tls.authority import LEAF_LIFETIME, Authority
+from kms.tls.channel import SECONDS, Channel
+from kms.tls.contexts import server_context
+from kms.tls.errors import HandshakeRefused, PeerSilent
+from kms.tls.handshake import Handshake
+from kms.tls.policies import Policy
+from schemas.record import now
+
+log = logging.getLogger(__name__)
+
+_THREADS = 32
+_BACKLOG = 128
+_RENEW_AT = 2 / 3
+"""The part of its lifetime after which a key is replaced."""
+
+
+class Renewing:
+    """A server's context under a policy, with new keys and certificates whenever two thirds of their lifetime are over.
+
+    Args:
+        authority: called at each renewal, so that a CA key that was rotated meanwhile takes effect.
+        policy: names the algorithms.
+        names: that the server is called by.
+        lifetime: of its certificates.
+    """
+
+    def __init__(
+        self, authority: Callable[[], Authority], policy: Policy, names: Sequence[str], lifetime: timedelta = LEAF_LIFETIME
+    ) -> None:
+        self._authority, self._policy, self._names, self._lifetime = authority, policy, names, lifetime
+        self._lock = threading.Lock()
+        self._context, self._due = self._renewed()
+
+    def __call__(self) -> SSL.Context:
+        """The context for the next connection; an error of a renewal is logged, and the old keys serve on while they are valid."""
+        with self._lock:
+            if now() >= self._due:
+                try:
+                    self._context, self._due = self._renewed()
+                except Exception:
+                    log.exception("the certificates of this server could not be renewed; the next connection tries again")
+            return self._context
+
+    def _renewed(self) -> tuple[SSL.Context, datetime]:
+        authority, since = self._authority(), now()
+        credentials = [authority.issue(algorithm, self._names, self._lifetime) for algorithm in self._policy.certificates]
+        return server_context(self._policy.server, credentials), since + self._lifetime * _RENEW_AT
+
+
+class Listener:
+    """Accepts connections, reports each handshake, and says in one line of JSON what was negotiated. For `with`.
+
+    Args:
+        policy: for the reports.
+        context: called for each connection.
+        report: told of each handshake, in the connection's thread, before the client hears of it.
+        host: to listen at.
+        port: 0 takes a free one.
+        seconds: that a handshake may take.
+
+    Raises:
+        OSError: the address cannot be listened at.
+    """
+
+    def __init__(
+        self,
+        policy: str,
+        context: Callable[[], SSL.Context],
+        report: Callable[[Handshake], None],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._policy, self._context, self._report, self._seconds = policy, context, report, seconds
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
+        self._pool = ThreadPoolExecutor(_THREADS, "tls")
+        self._thread = threading.Thread(target=self.serve, name="tls-accept", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)  # ends `accept`
+        self._socket.close()
+        self._thread.join()
+        self._pool.shutdown()
+
+    def serve(self) -> None:
+        """Accepts until the listener is closed."""
+        while True:
+            try:
+                sock, _ = self._socket.accept()
+            except OSError:
+                return  # closed
+            self._pool.submit(self._handle, sock)
+
+    def _handle(self, sock: socket.socket) -> None:
+        with sock:
+            try:
+                channel = Channel(self._context(), sock, "server", self._policy, seconds=self._seconds)
+                found = channel.handshake()
+                log.info("%s", found.detail())
+                self._report(found)
+                if found.negotiated is not None:
+                    channel.send(found.detail().encode() + b"\n")
+                    channel.close()
+            except (HandshakeRefused, PeerSilent) as error:
+                log.info("%s", error)
+            except Exception:
+                log.exception("a connection could not be served")
