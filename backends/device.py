@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,24 +63,31 @@ class Device:
         self._compiled: OrderedDict[tuple[str, int, int], Compiled] = OrderedDict()
 
     @cached_property
+    def working(self) -> frozenset[int]:
+        """The qubits that circuits may use: in operation, and no gate of their own is faulty."""
+        faulty = {row.qubits[0] for row in self.calibration.gates if len(row.qubits) == 1 and row.error >= FAULTY}
+        return frozenset(index for index, qubit in enumerate(self.calibration.qubits) if qubit.operational) - faulty
+
+    @cached_property
     def target(self) -> Target:
-        """Qiskit's view of the device, without faulty gates and without qubits that are out of operation."""
+        """Qiskit's view of the device, without faulty gates and without qubits that do not work."""
         qubits = self.calibration.qubits
         target = Target(num_qubits=len(qubits))
         for name in self.calibration.basis_gates:
             places = {
                 row.qubits: InstructionProperties(duration=row.duration_seconds, error=row.error)
                 for row in self.calibration.gates
-                if row.name == name and row.error < FAULTY and all(qubits[qubit].operational for qubit in row.qubits)
+                if row.name == name and row.error < FAULTY and self.working.issuperset(row.qubits)
             }
             angles = [Parameter(f"angle{index}") for index in range(len(_GATES[name].params))]
-            target.add_instruction(gate(name, angles), places, name=name)
+            if places:  # to Qiskit, a gate without places is one that works everywhere
+                target.add_instruction(gate(name, angles), places, name=name)
         readout = {
             (index,): InstructionProperties(
                 duration=qubit.readout_seconds, error=(qubit.prob_meas0_prep1 + qubit.prob_meas1_prep0) / 2
             )
             for index, qubit in enumerate(qubits)
-            if qubit.operational
+            if index in self.working
         }
         target.add_instruction(Measure(), readout)
         return target
@@ -123,15 +131,10 @@ class Device:
     def _compile(self, source: str, seed: int, level: int) -> Compiled:
         program = qasm.program(source)
         width = program.body.num_qubits
-        if width > len(self.calibration.qubits):
-            size = len(self.calibration.qubits)
-            raise WorkRefusedError(
-                f"the circuit has {width} qubits, {self.calibration.backend} has {size}; choose a larger backend"
-            )
-        try:
-            physical: QuantumCircuit = transpile(program.body, target=self.target, optimization_level=level, seed_transpiler=seed)
-        except (TranspilerError, TypeError) as error:  # level 0 trips over couplings that are missing
-            raise WorkRefusedError(f"the circuit does not fit {self.calibration.backend}: {error}") from error
+        if width > len(self.working):
+            sizes = f"{self.calibration.backend} has {len(self.working)}"
+            raise WorkRefusedError(f"the circuit has {width} qubits, {sizes} that work; choose a larger backend")
+        physical = self._transpiled(program.body, seed, level)
         if physical.layout is None:
             raise BackendError(f"the transpiler gave no layout for {self.calibration.backend}")
         operations = tuple(
@@ -143,7 +146,43 @@ class Device:
             for item in physical.data
             if item.operation.name != "barrier"
         )
-        return Compiled(operations, tuple(physical.layout.final_index_layout()), program.measured)
+        return Compiled(operations, self._on_working_qubits(physical.layout.final_index_layout()), program.measured)
+
+    def _transpiled(self, body: QuantumCircuit, seed: int, level: int) -> QuantumCircuit:
+        """In the device's gates."""
+        start = None if level else self._first_qubits(body.num_qubits)
+        options: dict[str, Any] = {"target": self.target, "optimization_level": level, "seed_transpiler": seed}
+        try:
+            return transpile(body, initial_layout=start, **options)
+        except (TranspilerError, TypeError) as error:  # TypeError: Qiskit trips over couplings that are missing
+            raise WorkRefusedError(f"the circuit does not fit {self.calibration.backend}: {error}") from error
+
+    def _first_qubits(self, width: int) -> tuple[int, ...] | None:
+        """Where level 0 begins, which does not look for a place: at qubit 0, or at other qubits that hang together."""
+        if any(region.keys() >= set(range(width)) for region in self._regions):
+            return None
+        return tuple(qubit for region in self._regions for qubit in region)[:width]
+
+    @cached_property
+    def _regions(self) -> list[dict[int, None]]:
+        """The working qubits that working gates join, largest first; each by its distance from its lowest qubit."""
+        near: dict[int, set[int]] = {qubit: set() for qubit in self.working}
+        for pair in self.target.build_coupling_map() or ():
+            near[pair[0]].add(pair[1])
+            near[pair[1]].add(pair[0])
+        regions: list[dict[int, None]] = []
+        for first in sorted(near):
+            if not any(first in region for region in regions):
+                found = [first]
+                for qubit in found:  # grows while it is read
+                    found += sorted(near[qubit] - set(found))
+                regions.append(dict.fromkeys(found))
+        return sorted(regions, key=len, reverse=True)
+
+    def _on_working_qubits(self, places: Sequence[int]) -> tuple[int, ...]:
+        """The places, with idle qubits moved from where nothing works: no gate tells the transpiler to avoid that."""
+        free = iter(sorted(self.working - set(places)))
+        return tuple(place if place in self.working else next(free) for place in places)
 
 
 def gate(name: str, parameters: Sequence[float | Parameter]) -> Gate:

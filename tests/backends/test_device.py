@@ -85,5 +85,5 @@ def test_real_faults_of_a_real_device_are_avoided() -> None:
 
 
 def test_a_circuit_too_wide_for_the_device_is_refused(manila: Device) -> None:
-    with pytest.raises(WorkRefusedError, match=r"6 qubits, fake_manila has 5; choose a larger"):
+    with pytest.raises(WorkRefusedError, match=r"6 qubits, fake_manila has 5 that work; choose a larger"):
         manila.compile(ghz(6), seed=0, level=2)
