@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Command] = {
     "kms": Command("kms:app", _AUDIT, "The token and its keys: make, rotate, retire, export."),
     "verify": Command("audit:verify", _AUDIT, "Verify every manifest, from the topics or from an exported file."),
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
+    "tls": Command("tls:app", _AUDIT, "Hybrid post-quantum TLS: serve, connect, and see what is negotiated."),
     "em": Command("em:app", _EM, "Measure mitigation methods on many circuits and devices; compare nights."),
 }
 """All commands. A command's module is imported when the command is run, so that help comes at once."""

@@ -25,6 +25,7 @@ from schemas import cloudevents
 from schemas.codec import encode, explain
 from schemas.errors import InvalidRecordError
 from schemas.jobs import JobCancel, JobCompleted, JobRequested
+from schemas.manifests import KmsAudit
 from schemas.mitigation import EmMeasured
 from schemas.record import Record
 from schemas.threats import ThreatObserved
@@ -184,6 +185,15 @@ class Client:
             BrokerUnavailableError: nobody took it.
         """
         await self._send(threat, *self._event(threat))
+
+    async def publish_audit(self, audit: KmsAudit) -> None:
+        """Publishes what was done with a key.
+
+        Raises:
+            EventTooLargeError: over the limit of one event.
+            BrokerUnavailableError: nobody took it.
+        """
+        await self._send(audit, *self._event(audit))
 
     async def publish_measured(self, results: Iterable[EmMeasured]) -> int:
         """Publishes what a nightly measured, and returns how many events that were; many are under way at a time.

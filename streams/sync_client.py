@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from schemas.jobs import JobCompleted, JobRequested
+from schemas.manifests import KmsAudit
 from schemas.mitigation import EmMeasured
 from schemas.record import Record
 from schemas.threats import ThreatObserved
@@ -88,6 +89,10 @@ class SyncClient:
     def publish_threat(self, threat: ThreatObserved) -> None:
         """See `Client.publish_threat`."""
         self._await(self._client.publish_threat(threat))
+
+    def publish_audit(self, audit: KmsAudit) -> None:
+        """See `Client.publish_audit`."""
+        self._await(self._client.publish_audit(audit))
 
     def publish_measured(self, results: Iterable[EmMeasured]) -> int:
         """See `Client.publish_measured`."""

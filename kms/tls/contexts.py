@@ -27,7 +27,7 @@ def server_context(offer: Offer, credentials: Sequence[Credential]) -> SSL.Conte
     """A server's context: of several certificates the client's signature schemes choose one.
 
     Raises:
-        TlsUnsupported: the library knows a group or a scheme of the offer not.
+        TlsUnsupported: the library does not know a group or a scheme of the offer.
     """
     context = _context(offer)
     for credential in credentials:
@@ -44,7 +44,7 @@ def client_context(offer: Offer, roots: Sequence[x509.Certificate]) -> SSL.Conte
     """A client's context: it verifies the server's chain up to one of the roots, strictly by RFC 5280.
 
     Raises:
-        TlsUnsupported: the library knows a group or a scheme of the offer not.
+        TlsUnsupported: the library does not know a group or a scheme of the offer.
     """
     context = _context(offer)
     store = context.get_cert_store()

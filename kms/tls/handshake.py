@@ -77,7 +77,7 @@ class Handshake:
         if found.version == "TLSv1.2":
             return "downgrade: TLS 1.2 has no post-quantum key exchange; what is recorded today can be read later"
         if able:
-            return f"downgrade: the client can {', '.join(able)} and got {found.group}"
+            return f"downgrade: the client supports {', '.join(able)} and got {found.group}"
         return "classical: the client offers no post-quantum group; what is recorded today can be read later"
 
     def _offered(self) -> str:

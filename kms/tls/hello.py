@@ -1,4 +1,4 @@
-"""The ClientHello as it goes over the wire (RFC 8446 section 4.1.2): what a client says that it can, before anything is agreed."""
+"""The ClientHello as it goes over the wire (RFC 8446 section 4.1.2): what a client supports, before anything is agreed."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class ClientHello:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups that the client can, the preferred first."""
+        """The groups that the client supports, the preferred first."""
         content = self._content(_GROUPS)
         return tuple(map(groups.of_code, _codes(_vector(content)))) if content else ()
 
@@ -53,7 +53,7 @@ class ClientHello:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The versions that it can; TLSv1.2 alone where it does not say."""
+        """The versions that it supports; TLSv1.2 alone where it does not say."""
         content = self._content(_VERSIONS)
         return tuple(_NAMES.get(code, f"0x{code:04x}") for code in _codes(content[1:])) if content else ("TLSv1.2",)
 
@@ -65,7 +65,7 @@ class ClientHello:
         return self._with({_GROUPS: _sized(listed), _SHARES: _sized(_joined(shares))})
 
     def without_tls13(self) -> "ClientHello":
-        """The same without the extension by which a client says that it can TLS 1.3."""
+        """The same without the extension by which a client offers TLS 1.3."""
         return replace(self, extensions=tuple((kind, content) for kind, content in self.extensions if kind != _VERSIONS))
 
     def message(self) -> bytes:

@@ -113,7 +113,7 @@ def clients() -> list[Client]:
     external = [Client("openssl s_client", _command_line)] if shutil.which("openssl") else []
     return [
         Client("post-quantum only", _ours(POLICIES["pqc-required"].client)),
-        Client("hybrid and classical (policy dual)", _ours(both)),
+        Client("hybrid and classical (as policy dual)", _ours(both)),
         Client("hybrid, ECDSA only (as browsers)", _ours(replace(both, signatures=ECDSA))),
         Client("classical TLS 1.3", _ours(replace(classical, minimum="TLSv1.3"))),
         Client("Python's ssl", _standard_library),

@@ -66,7 +66,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
             ),
             Policy(
                 name="dual",
-                # Not "X25519MLKEM768:X25519": a client that can both and sends a share of X25519 alone would get X25519.
+                # Not "X25519MLKEM768:X25519": a client that supports both and sends a share of X25519 alone would get X25519.
                 server=Offer(f"{_HYBRID}/{_CURVES}", f"{ML_DSA}:{ECDSA}"),
                 client=Offer(f"*{_HYBRID}/*{_CURVES}", f"{ML_DSA}:{ECDSA}"),
                 certificates=("ECDSA-P256", "ML-DSA-65"),

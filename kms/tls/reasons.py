@@ -8,13 +8,13 @@ from OpenSSL import SSL
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "no suitable key share": "no key exchange group in common",
-        "no shared signature algorithms": "no signature scheme that both the client and the certificates can",
-        "no suitable signature algorithm": "no signature scheme that both the client and the certificates can",
+        "no shared signature algorithms": "no signature scheme that suits both the client and the certificates",
+        "no suitable signature algorithm": "no signature scheme that suits both the client and the certificates",
         "no shared cipher": "no cipher suite in common",
         "unsupported protocol": "the TLS version is too old",
         "record layer failure": "what arrived is not what was sent: the handshake was changed on the way",
         "decryption failed or bad record mac": "what arrived is not what was sent: the handshake was changed on the way",
-        "inappropriate fallback": "the server can TLS 1.3 and was kept from it on the way (RFC 8446 section 4.1.3)",
+        "inappropriate fallback": "the server speaks TLS 1.3 and was kept from it on the way (RFC 8446 section 4.1.3)",
         "wrong version number": "it does not speak TLS",
         "packet length too long": "it does not speak TLS",
         "http request": "it speaks plain HTTP, not TLS",

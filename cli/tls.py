@@ -1,0 +1,150 @@
+"""`quantumai tls server | client | demo`: hybrid TLS by policy, and what each end negotiated."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cli import screen
+from cli.options import Home, settings
+from cli.token import open_or_make
+from kms.keyring import KeyRing
+from kms.tls import matrix
+from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority, read_roots, trusted
+from kms.tls.channel import connect
+from kms.tls.contexts import client_context
+from kms.tls.errors import TlsError
+from kms.tls.handshake import Handshake
+from kms.tls.policies import DEFAULT, POLICIES, policy
+from kms.tls.serving import Listener, Renewing
+from schemas.record import now
+from streams.settings import Settings
+from streams.sync_client import SyncClient
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hybrid TLS by policy, with a CA whose key stays in the token.")
+
+CA_FILE = "tls-ca.pem"
+"""The CA certificates, in the platform's folder."""
+
+_POLICIES = ", ".join(POLICIES)
+PolicyName = Annotated[str, typer.Option("--policy", help=f"One of {_POLICIES}.")]
+Publish = Annotated[bool, typer.Option("--publish", help="Send every handshake as a kms.audit event to the broker.")]
+
+
+@app.command()
+def server(
+    *,
+    policy_name: PolicyName = DEFAULT,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8443,
+    name: Annotated[
+        list[str] | None, typer.Option(help="What clients call it; may be given again.", show_default="localhost and the address")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Lifetime of its certificates; new ones come in time.", min=0.01, max=168)] = 24.0,
+    publish: Publish = False,
+    home: Home = None,
+) -> None:
+    """Listen, tell each client what was negotiated, and print each handshake; until Ctrl-C.
+
+    Its keys are made here, live in memory and are never written down.
+    """
+    chosen, rules = settings(home), policy(policy_name)
+    context = Renewing(_authority(chosen), rules, name or ["localhost", host], timedelta(hours=hours))
+    with _publishing(chosen, publish) as send:
+
+        def report(handshake: Handshake) -> None:
+            found = f"{handshake.negotiated}: " if handshake.negotiated else ""
+            typer.echo(f"{now():%H:%M:%S} {handshake.outcome} {handshake.peer[0]} {found}{handshake.finding}")
+            send(handshake)
+
+        with Listener(rules.name, context, report, host=host, port=port) as listener:
+            typer.echo(f"policy {rules.name} at {listener.address[0]}:{listener.address[1]}; clients need {chosen.home / CA_FILE}")
+            try:
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                typer.echo("stopped")
+
+
+@app.command()
+def client(
+    address: Annotated[str, typer.Argument(help="host:port of the server.", show_default=False)],
+    *,
+    policy_name: PolicyName = DEFAULT,
+    ca: Annotated[
+        Path | None, typer.Option(help="CA certificates to trust, PEM.", show_default=f"{CA_FILE} in the platform's folder")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What the server must be called.", show_default="its host")] = "",
+    home: Home = None,
+) -> None:
+    """Connect once, verify the server, and print what was negotiated.
+
+    Exit status 1 when there is no connection, and why.
+    """
+    chosen, rules = settings(home), policy(policy_name)
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdigit() or not 0 < int(port) < 65536:
+        raise typer.BadParameter(f"{address!r} is no host:port")
+    context = client_context(rules.client, trusted(rules, read_roots(ca or chosen.home / CA_FILE)))
+    channel, handshake = connect(context, host.strip("[]"), int(port), rules.name, name=name)
+    channel.close()
+    typer.echo(f"{handshake.negotiated}: {handshake.finding}")
+
+
+@app.command()
+def demo(publish: Publish = False, home: Home = None) -> None:
+    """Try every kind of client against every policy, downgrade attacks too, and print what each pair negotiated.
+
+    Exit status 1 when an attack goes through or a policy is not kept.
+    """
+    chosen = settings(home)
+    with _publishing(chosen, publish) as send:
+        cells = matrix.run(_authority(chosen)(), send)
+    console = screen.console()
+    console.print(_table(cells))
+    console.print(
+        "plain-list is no policy: it shows what the usual group list X25519MLKEM768:X25519 does in the key-share trap.",
+        markup=False,
+    )
+    wrong = matrix.broken(cells)
+    if wrong:
+        raise TlsError("; ".join(wrong))
+    console.print("[green]no attack went through, and every policy was kept[/]")
+
+
+def _authority(chosen: Settings) -> Callable[[], Authority]:
+    """Opens the platform's token; an authority by the CA keys that are active at each call."""
+    token, _ = open_or_make(chosen)
+    ring = KeyRing.open(chosen.ring(), token)
+    return lambda: Authority.open(chosen.home / CA_FILE, ring.ensure(CA_USE, CA_ALGORITHMS))
+
+
+@contextmanager
+def _publishing(chosen: Settings, publish: bool) -> Iterator[Callable[[Handshake], None]]:
+    if not publish:
+        yield lambda _: None
+        return
+    with SyncClient(chosen, source="/tls") as connected:
+        yield lambda handshake: connected.publish_audit(handshake.audit())
+
+
+def _table(cells: dict[tuple[str, str], matrix.Cell]) -> Table:
+    servers = list(dict.fromkeys(server for _, server in cells))
+    table = screen.table("client", *(f"server: {server}" for server in servers))
+    table.show_lines = True
+    for name in dict.fromkeys(client for client, _ in cells):
+        table.add_row(name, *(_coloured(cells[name, server]) for server in servers))
+    return table
+
+
+def _coloured(cell: matrix.Cell) -> str:
+    found = cell.server.negotiated if cell.server is not None else None
+    if not cell.connected or found is None:
+        return f"[red]{escape(str(cell))}[/]"
+    downgraded = cell.server is not None and cell.server.finding.startswith("downgrade")
+    return f"[{'yellow' if downgraded else 'green' if found.post_quantum else 'cyan'}]{escape(str(cell))}[/]"
