@@ -40,7 +40,7 @@ class Move:
         channel: of `CHANNELS`.
         before, after: its mean over the tasks that all nights share.
         since, until: the first night after the change and the last before it.
-        worse: whether it is a regression.
+        worse: whether it moved for the worse; for the better, it asks for a new version.
         sentence: all of it in words.
     """
 
@@ -60,7 +60,7 @@ class Comparison:
 
     Attributes:
         nights: that it was compared with.
-        moves: what moved, regressions first.
+        moves: what moved although its version did not, the worse first.
         tested: how many tests were made.
         unheard: series without history, by name.
     """
@@ -69,11 +69,6 @@ class Comparison:
     moves: tuple[Move, ...]
     tested: int
     unheard: tuple[str, ...]
-
-    @property
-    def regressions(self) -> tuple[Move, ...]:
-        """What is worse."""
-        return tuple(move for move in self.moves if move.worse)
 
 
 @dataclass(frozen=True)
@@ -116,13 +111,31 @@ def _moves(series: Series, nights: Sequence[Night], measured: Sequence[_Measured
     shots = stacked["shots"]
     if len(shots) and not np.array_equal(shots[:, -1], shots[:, -2]):
         found["shots"] = Change(len(nights) - 1, float(np.sign(shots[:, -1].sum() - shots[:, -2].sum())), 0.0, len(tasks))
-    better = "error" in found and found["error"].z < 0
-    return [_move(series, name, stacked[name], nights, best, worse=not better) for name, best in found.items()]
+    error = stacked["error"]
+    return [
+        _move(series, name, stacked[name], nights, best, worse=not _better(name, best, found.get("error"), error))
+        for name, best in found.items()
+    ]
+
+
+def _better(channel: str, best: Change, error: Change | None, errors: Floats) -> bool:
+    """Whether it moved for the better. Without a smaller error, claims, costs and values that move are taken for a fault."""
+    if channel == "answered":
+        return best.z > 0
+    if channel == "value" and error is None:
+        before, after = _means(errors, best.night)
+        return after < before
+    return error is not None and error.z < 0
+
+
+def _means(values: Floats, night: int) -> tuple[float, float]:
+    """Before a night, and from it on."""
+    whole = values[~np.isnan(values).any(axis=1)]
+    return float(whole[:, :night].mean()), float(whole[:, night:].mean())
 
 
 def _move(series: Series, channel: str, values: Floats, nights: Sequence[Night], best: Change, *, worse: bool) -> Move:
-    whole = values[~np.isnan(values).any(axis=1)]
-    before, after = float(whole[:, : best.night].mean()), float(whole[:, best.night :].mean())
+    before, after = _means(values, best.night)
     since, until = nights[best.night], nights[best.night - 1]
     amount = f" ({(after - before) / abs(before):+.1%})" if before else ""
     how = f"z = {best.z:+.1f} over {best.clusters} circuits and devices" if best.p else "every night it should be the same"
@@ -130,6 +143,8 @@ def _move(series: Series, channel: str, values: Floats, nights: Sequence[Night],
         f"{series[0]}/{series[1]}: the {CHANNELS[channel]} went from {before:.4g} to {after:.4g}{amount}, {how}, "
         f"since {since.day}, commit {since.code} ({_what_differs(until, since)})"
     )
+    if not worse:
+        sentence += "; that is better, but the version is the same: give it a new one"
     return Move(series, channel, before, after, since, until, worse, sentence)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from matplotlib.figure import FigureBase
 
 from em.harness import figures
 from em.harness.night import Night
-from em.harness.regression import Comparison
+from em.harness.regression import Comparison, Move
 from em.harness.summary import Line, lines
 
 _HEADINGS = ("family", "method", "what", "times", "why")
@@ -63,15 +63,15 @@ def report(night: Night, compared: Comparison | None, earlier: Sequence[Night] =
     if earlier:
         sections.append(_nights([*earlier, night]))
     sections += [_abstained(night), _lineage(night)]
-    bad = compared.regressions if compared else ()
-    verdict = (
-        f"{len(bad)} regressions"
-        if bad
-        else "Nothing is worse than before"
-        if earlier
-        else "There is no earlier night to compare with"
-    )
-    return Report(f"Error mitigation, {night.name}", f"{verdict}.", not bad, tuple(section for section in sections if section))
+    moves = compared.moves if compared else ()
+    worse, better = (_whose(move for move in moves if move.worse is bad) for bad in (True, False))
+    said = [f"{what} than before: {', '.join(names)}." for what, names in (("Worse", worse), ("Better", better)) if names]
+    quiet = "Nothing moved." if earlier else "There is no earlier night to compare with."
+    return Report(f"Error mitigation, {night.name}", " ".join(said) or quiet, not moves, tuple(sections))
+
+
+def _whose(moves: Iterable[Move]) -> list[str]:
+    return list(dict.fromkeys("/".join(move.series[:2]) for move in moves))
 
 
 def _moves(compared: Comparison) -> Section:
