@@ -1,12 +1,12 @@
 """Prepared runs as circuits for IBM, and IBM's answers as counts: all that is needed to read a result travels with its circuit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qiskit import ClassicalRegister, QuantumCircuit
 
-from backends.adapter import Run, Work
+from backends.adapter import Work
 from backends.device import Device, gate
 from backends.preparation import Prepared, prepare
 
@@ -46,7 +46,7 @@ class Read:
 
 
 def parts(device: Device, work: Work) -> list[Part]:
-    """The works's runs by number of shots; a run of more shots than the device takes comes several times.
+    """The work's runs by number of shots; a run of more shots than the device takes comes several times.
 
     Raises:
         WorkRefusedError: a run that the device cannot do.
@@ -55,7 +55,7 @@ def parts(device: Device, work: Work) -> list[Part]:
     for index, run in enumerate(work.runs):
         prepared = prepare(device, work, run)
         for shots in _split(run.shots, device.calibration.max_shots):
-            by_shots.setdefault(shots, []).append(_circuit(device, run, prepared, index, len(work.runs), shots))
+            by_shots.setdefault(shots, []).append(_circuit(device, work, index, prepared, shots))
     return [
         Part(shots, tuple(circuits), f"{number}of{len(by_shots)}") for number, (shots, circuits) in enumerate(by_shots.items(), 1)
     ]
@@ -82,21 +82,22 @@ def _split(shots: int, most: int) -> list[int]:
     return [shots // pieces + (piece < shots % pieces) for piece in range(pieces)]
 
 
-def _circuit(device: Device, run: Run, prepared: Prepared, index: int, runs: int, shots: int) -> QuantumCircuit:
-    said: Mapping[str, Any] = {
+def _circuit(device: Device, work: Work, index: int, prepared: Prepared, shots: int) -> QuantumCircuit:
+    """One run of a work, with what `read` needs as its metadata: IBM sends that back with the result."""
+    said = {
         "run": index,
-        "runs": runs,
+        "runs": len(work.runs),
         "columns": list(prepared.columns),
         "weight": prepared.weight,
         "seconds": shots * prepared.shot_seconds,
         "calibration_id": device.calibration.calibration_id,
     }
-    circuit = QuantumCircuit(len(device.calibration.qubits), metadata=dict(said))
+    circuit = QuantumCircuit(len(device.calibration.qubits), metadata=said)
     circuit.add_register(ClassicalRegister(len(prepared.read), _REGISTER))
     for operation in prepared.operations:
         circuit.append(gate(operation.name, operation.parameters), operation.qubits, copy=False)
     for qubit, place in zip(prepared.read, prepared.places, strict=True):
-        if qubit in run.flips:
+        if qubit in work.runs[index].flips:
             circuit.x(place)
     circuit.measure(prepared.places, range(len(prepared.places)))
     return circuit

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from qiskit_ibm_runtime.accounts.exceptions import InvalidAccountError
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
-from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedError, RuntimeJobNotFound
+from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, RuntimeJobNotFound
 from requests import ConnectionError as NoConnectionError
 from requests import Timeout
 
@@ -14,7 +14,10 @@ from backends.errors import BackendError, WorkRefusedError
 
 T = TypeVar("T")
 
-TOKEN = "IBM refuses the token: it is wrong, expired or revoked; make a new one at https://quantum.cloud.ibm.com and set IBM_QUANTUM_TOKEN"  # noqa: S105 - a sentence
+REFUSED_TOKEN = (
+    "IBM refuses the token: it is wrong, expired or revoked; "  # noqa: S105 - a sentence
+    "make a new one at https://quantum.cloud.ibm.com and set IBM_QUANTUM_TOKEN"
+)
 _LONGEST = 300  # characters of a vendor's message that are passed on
 
 
@@ -22,12 +25,16 @@ class UnansweredError(BackendError):
     """IBM did not answer, or with a fault of its own: nothing is known of the job that was asked about."""
 
 
+class UnknownJobError(BackendError):
+    """IBM knows no such job, or no such device."""
+
+
 STATUSES: Mapping[int, tuple[type[BackendError], str]] = MappingProxyType(
     {
         400: (WorkRefusedError, "IBM refuses the job as invalid (400)"),
-        401: (BackendError, TOKEN),
+        401: (BackendError, REFUSED_TOKEN),
         403: (BackendError, "IBM does not let this account do that (403): see the instance and its plan"),
-        404: (BackendError, "IBM knows no such job or device (404)"),
+        404: (UnknownJobError, "IBM knows no such job or device (404)"),
         409: (BackendError, "IBM refuses it in this state (409)"),
         413: (WorkRefusedError, "the job is too large for IBM (413): use fewer circuits"),
         422: (WorkRefusedError, "IBM refuses the job as invalid (422)"),
@@ -35,7 +42,18 @@ STATUSES: Mapping[int, tuple[type[BackendError], str]] = MappingProxyType(
 )
 """HTTP status -> what it means here. 5xx and silence are `UnansweredError`; `Transport` sees to 429."""
 
-_REFUSED = frozenset({1002, 1003, 1005, 1305})
+CAUSES: Mapping[type[Exception] | tuple[type[Exception], ...], tuple[type[BackendError], str]] = MappingProxyType(
+    {
+        (IBMNotAuthorizedError, InvalidAccountError): (BackendError, REFUSED_TOKEN),
+        Timeout: (UnansweredError, "IBM did not answer in time"),
+        NoConnectionError: (UnansweredError, "IBM cannot be reached; see the network and IBM_QUANTUM_URL"),
+        RuntimeJobNotFound: STATUSES[404],
+    }
+)
+"""What stands somewhere in the chain of errors -> what it means; the first that does."""
+
+_REFUSED = frozenset({1002, 1003, 1005})
+_TOO_LONG = "maximum execution time"
 _REFUSED_THOUSANDS = frozenset({6, 7, 8})  # too large, not the device's gates, not its channels
 # IBM's error code registry, https://quantum.cloud.ibm.com/docs/errors
 
@@ -58,29 +76,22 @@ def told(step: Callable[[], T], secret: str) -> T:
 def failure(reason: str, secret: str) -> BackendError:
     """What a failed job's own message means: with a code that blames the work, trying again cannot help."""
     code = next((int(word.rstrip(";.,:")) for word in reason.split() if word.rstrip(";.,:").isdigit() and len(word) >= 4), 0)
-    refused = code in _REFUSED or code // 1000 in _REFUSED_THOUSANDS
+    refused = code in _REFUSED or code // 1000 in _REFUSED_THOUSANDS or _TOO_LONG in reason
     return (WorkRefusedError if refused else BackendError)(_clean(f"the job failed at IBM: {reason}", secret))
 
 
 def _sentence(error: Exception) -> tuple[type[BackendError], str]:
     chain = list(_chain(error))
-    if any(isinstance(cause, (IBMNotAuthorizedError, InvalidAccountError)) for cause in chain):
-        return BackendError, TOKEN
-    if any(isinstance(cause, Timeout) for cause in chain):
-        return UnansweredError, "IBM did not answer in time"
-    if any(isinstance(cause, NoConnectionError) for cause in chain):
-        return UnansweredError, "IBM cannot be reached; see the network and IBM_QUANTUM_URL"
+    for kinds, meaning in CAUSES.items():
+        if any(isinstance(cause, kinds) for cause in chain):
+            return meaning
     answered = next((cause for cause in chain if isinstance(cause, RequestsApiError)), None)
-    if answered is not None and answered.status_code in STATUSES:
-        kind, sentence = STATUSES[answered.status_code]
-        return kind, sentence if kind is BackendError else f"{sentence}: {answered.message}"
-    if answered is not None:
+    if answered is None:
+        return BackendError, f"IBM's client failed: {type(error).__name__}: {error}"
+    if answered.status_code not in STATUSES:
         return UnansweredError, f"IBM answered with a fault of its own: {answered.message}"
-    if isinstance(error, RuntimeJobNotFound):
-        return BackendError, STATUSES[404][1]
-    if isinstance(error, IBMInputValueError):
-        return WorkRefusedError, f"IBM's client refuses the job: {error}"
-    return BackendError, f"IBM's client failed: {type(error).__name__}: {error}"
+    kind, sentence = STATUSES[answered.status_code]
+    return kind, f"{sentence}: {answered.message}" if kind is WorkRefusedError else sentence
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +18,7 @@ from backends.device import Device
 from backends.errors import BackendError
 from backends.ibm.circuits import Part, parts, read
 from backends.ibm.connection import Connection
-from backends.ibm.faults import STATUSES, failure
+from backends.ibm.faults import UnknownJobError, failure
 from backends.ibm.settings import IbmSettings, Mode
 from backends.ibm.watch import Watch
 from backends.terms import cost, terms_of
@@ -96,11 +97,8 @@ class IbmRuntime:
         """See `Backend`."""
         self._watch.forget(vendor_job_id)
         for job_id in vendor_job_id.split(","):
-            try:
-                self._connection.ask(lambda service, _, job_id=job_id: _cancelled(self._job(service, job_id)))
-            except BackendError as error:
-                if str(error) != STATUSES[404][1]:
-                    raise
+            with suppress(UnknownJobError):
+                self._connection.ask(partial(self._cancelled, job_id))
             self._jobs.pop(job_id, None)
         self._local = {tag: jobs for tag, jobs in self._local.items() if ",".join(jobs.values()) != vendor_job_id}
 
@@ -162,15 +160,20 @@ class IbmRuntime:
         if set(states) != {"DONE"}:
             return None
         answer = read([job.result() for job in jobs])
-        seconds = sum(_charged(job) for job in jobs) or answer.seconds
+        charged = [_charged(job) for job in jobs]
+        seconds = sum(charged) if all(charged) else answer.seconds
         for job_id in job_ids:
             self._jobs.pop(job_id, None)
         return Result(answer.counts, seconds, cost(self.price(), answer.shots, seconds), answer.calibration_id, answer.weights)
 
+    def _cancelled(self, job_id: str, service: Any, _device: Any) -> None:
+        with suppress(RuntimeInvalidStateError):  # it is over
+            self._job(service, job_id).cancel()
+
     def _job(self, service: Any, job_id: str) -> Any:
         if job_id not in self._jobs:
             if self._connection.local:
-                raise BackendError(f"{self.name} has no job {job_id}: local simulations end with the process that ran them")
+                raise UnknownJobError(f"{self.name} has no job {job_id}: local simulations end with the process that ran them")
             self._jobs[job_id] = service.job(job_id)
         return self._jobs[job_id]
 
@@ -191,13 +194,6 @@ def _state(job: Any) -> str:
 
 def _label(job: Any, tag: str) -> str:
     return next((str(each).removeprefix(f"{tag}.") for each in job.tags if each.startswith(f"{tag}.")), "1of1")
-
-
-def _cancelled(job: Any) -> None:
-    try:
-        job.cancel()
-    except RuntimeInvalidStateError:  # it is over
-        return
 
 
 def _charged(job: Any) -> float:

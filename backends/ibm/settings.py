@@ -14,7 +14,9 @@ Mode = Literal["job", "batch", "session"]
 class IbmSettings(BaseSettings):
     """What can be set, and what holds when nothing is."""
 
-    model_config = SettingsConfigDict(env_prefix="IBM_QUANTUM_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="IBM_QUANTUM_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     token: SecretStr | None = None
     """An API key of the account; never logged, and in no error."""
