@@ -169,8 +169,8 @@ def measured(circuits: Circuits, sample: int, way: str) -> tuple[dict[str, Time]
         contend("ready", lambda: one_by_one(circuits, sample, anew=False))
         theirs = contend("aer", lambda: batched(circuits, way))
         ours = contend("ours", lambda: engine.distributions(circuits.device, circuits.ours))
-        contend("draw 1", lambda: drawn(ours, circuits.readings, ONE_BUDGET))
-        contend("draw 5", lambda: drawn(ours, circuits.readings, BUDGETS))
+        contend("draw 1", lambda found=ours: drawn(found, circuits.readings, ONE_BUDGET))
+        contend("draw 5", lambda found=ours: drawn(found, circuits.readings, BUDGETS))
         difference = max(difference, *(float(np.abs(one - other).max()) for one, other in zip(ours, theirs, strict=True)))
     return best, difference
 
@@ -205,9 +205,7 @@ def main() -> None:
     console.print(tried)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     console.print(f"largest |probability - Aer's exact probability|: {difference:.1e}")
-    console.print(
-        f"memory: the arrays of the transfer matrices at most {peak(circuits) / 1e6:.0f} MB; this process, Aer included, {memory:.0f} MB"
-    )
+    console.print(f"memory: our arrays at most {peak(circuits) / 1e6:.0f} MB; this process, Aer included, {memory:.0f} MB")
 
 
 def contenders(asked: argparse.Namespace, best: Mapping[str, Time], way: str, sample: int) -> Table:
