@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Command] = {
     "jobs": Command("jobs:list_jobs", _JOBS, "List jobs and where they are."),
     "result": Command("jobs:result", _JOBS, "Show a job's result, or all reasons why there is none."),
     "cancel": Command("jobs:cancel", _JOBS, "Ask for a job to be cancelled."),
+    "backends": Command("backends:app", _JOBS, "List backends; compare what each transpile level makes of a circuit."),
     "topics": Command("topics:list_topics", _TOPICS, "List the topics, and how far behind each agent is."),
     "tail": Command("topics:tail", _TOPICS, "Print a topic's last messages as readable JSON."),
     "replay": Command("replay:replay", _TOPICS, "Print a range of a topic, or copy it into another topic."),
