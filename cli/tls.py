@@ -16,7 +16,7 @@ from cli.options import Home, settings
 from cli.token import open_or_make
 from kms.keyring import KeyRing
 from kms.tls import matrix
-from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority, read_roots, trusted
+from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority, read_roots
 from kms.tls.channel import connect
 from kms.tls.contexts import client_context
 from kms.tls.errors import TlsError
@@ -90,7 +90,7 @@ def client(
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit() or not 0 < int(port) < 65536:
         raise typer.BadParameter(f"{address!r} is no host:port")
-    context = client_context(rules.client, trusted(rules, read_roots(ca or chosen.home / CA_FILE)))
+    context = client_context(rules, read_roots(ca or chosen.home / CA_FILE))
     channel, handshake = connect(context, host.strip("[]"), int(port), rules.name, name=name)
     channel.close()
     typer.echo(f"{handshake.negotiated}: {handshake.finding}")

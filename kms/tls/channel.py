@@ -15,7 +15,7 @@ from kms.tls.contexts import expect_name, verify_failure
 from kms.tls.errors import HandshakeRefused, MalformedHello, PeerSilent, TlsError
 from kms.tls.handshake import LEAF_USE, Handshake, Negotiated
 from kms.tls.hello import ClientHello, first_message
-from kms.tls.leaves import algorithm_of
+from kms.tls.leaves import algorithm_of, post_quantum
 from schemas.manifests import Outcome
 
 SECONDS = 10.0
@@ -164,13 +164,16 @@ class Channel:
 
     def _negotiated(self) -> Negotiated:
         tls, hello = self._tls, self._hello
-        certificate = (tls.get_certificate if self._end == "server" else tls.get_peer_certificate)(as_cryptography=True)
-        assert certificate is not None  # noqa: S101 - no cipher suite of ours goes without one
+        own = self._end == "server"
+        chain = [tls.get_certificate(as_cryptography=True)] if own else tls.get_verified_chain(as_cryptography=True)
+        assert chain and chain[0] is not None  # noqa: S101 - no cipher suite of ours goes without one
+        certificate = chain[0]
         group = groups.of_name(tls.get_group_name() or "")
         algorithm = algorithm_of(certificate)
         retried = hello is not None and tls.get_protocol_version_name() == "TLSv1.3" and group not in hello.shares
         version, suite = tls.get_protocol_version_name(), tls.get_cipher_name() or ""
-        return Negotiated(version, group, suite, algorithm, kid(spki(certificate), algorithm, LEAF_USE), retried)
+        name, safe = kid(spki(certificate), algorithm, LEAF_USE), all(each is not None and post_quantum(each) for each in chain)
+        return Negotiated(version, group, suite, algorithm, name, safe, retried)
 
     def _report(self, negotiated: Negotiated | None, refusal: str = "", outcome: Outcome = "SUCCESS") -> Handshake:
         return Handshake(self._end, self._policy, self._peer, self._hello, negotiated, refusal, outcome)

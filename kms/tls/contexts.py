@@ -14,9 +14,10 @@ from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL, crypto
 
+from kms.tls.authority import trusted
 from kms.tls.errors import TlsUnsupported
 from kms.tls.leaves import Credential
-from kms.tls.policies import Offer
+from kms.tls.policies import Offer, Policy
 
 _VERSIONS = {"TLSv1.2": SSL.TLS1_2_VERSION, "TLSv1.3": SSL.TLS1_3_VERSION}
 _SUITES_13 = b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
@@ -40,18 +41,22 @@ def server_context(offer: Offer, credentials: Sequence[Credential]) -> SSL.Conte
     return context
 
 
-def client_context(offer: Offer, roots: Sequence[x509.Certificate]) -> SSL.Context:
-    """A client's context: it verifies the server's chain up to one of the roots, strictly by RFC 5280.
+def client_context(policy: Policy, roots: Sequence[x509.Certificate]) -> SSL.Context:
+    """A client's context: it verifies the server's chain strictly by RFC 5280, up to one of the roots that the policy trusts.
+
+    The signature schemes of the offer do not keep a root out: OpenSSL does not hold the signatures of certificates against them.
 
     Raises:
+        AuthorityError: the policy trusts none of the roots.
         TlsUnsupported: the library does not know a group or a scheme of the offer.
     """
-    context = _context(offer)
+    anchors = trusted(policy, roots)
+    context = _context(policy.client)
     store = context.get_cert_store()
     assert store is not None  # noqa: S101 - every context has one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        for root in roots:
+        for root in anchors:
             store.add_cert(crypto.X509.from_cryptography(root))
     store.set_flags(crypto.X509StoreFlags.X509_STRICT)
     context.set_verify(SSL.VERIFY_PEER)

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from kms.algorithms import SIGNATURES
 from kms.tls import groups
 from kms.tls.hello import ClientHello
 from schemas.manifests import KmsAudit, Outcome
@@ -23,6 +22,7 @@ class Negotiated:
         suite: the cipher suite.
         certificate: algorithm of the key that the server proved to have.
         kid: that key's name.
+        post_quantum_chain: True when all keys and signatures between the server and the root withstand a quantum computer.
         retried: True when the server asked the client for a share of another group (HelloRetryRequest).
     """
 
@@ -31,13 +31,13 @@ class Negotiated:
     suite: str
     certificate: str
     kid: str
+    post_quantum_chain: bool
     retried: bool = False
 
     @property
     def post_quantum(self) -> bool:
-        """Whether both key exchange and certificate withstand a quantum computer."""
-        row = SIGNATURES.get(self.certificate)
-        return groups.post_quantum(self.group) and row is not None and not row.classical
+        """Whether both key exchange and certificates withstand a quantum computer."""
+        return groups.post_quantum(self.group) and self.post_quantum_chain
 
     def __str__(self) -> str:
         return f"{self.version} {self.group}{' (retried)' if self.retried else ''} {self.suite} {self.certificate}"

@@ -37,7 +37,9 @@ class ClientHello:
         end = 34  # legacy version and random
         for width in (1, 2, 1):  # session id, cipher suites, compression methods
             end += width + _number(rest[end : end + width], width)
-        return cls(rest[:end], tuple(_extensions(_vector(rest[end:]))))
+        found = cls(rest[:end], tuple(_extensions(_vector(rest[end:]))))
+        _ = (found.groups, found.shares, found.versions)  # what is malformed in them is said now, not when they are asked for
+        return found
 
     @property
     def groups(self) -> tuple[str, ...]:

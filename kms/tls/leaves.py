@@ -15,6 +15,7 @@ from kms.errors import UnknownAlgorithm
 from kms.tls.errors import WrongName
 
 _LABEL = re.compile(r"^(?!-)[A-Za-z0-9-]{1,63}(?<!-)$")
+_POST_QUANTUM = {row.oid for row in SIGNATURES.values() if not row.classical}  # of keys and of signatures, RFC 9881
 _CURVES = {"secp256r1": "ECDSA-P256", "secp384r1": "ECDSA-P384"}
 
 
@@ -72,6 +73,12 @@ def algorithm_of(certificate: x509.Certificate) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return _CURVES.get(key.curve.name, key.curve.name)
     return next((name for name, row in SIGNATURES.items() if row.oid == oid), oid)
+
+
+def post_quantum(certificate: x509.Certificate) -> bool:
+    """Whether both a certificate's key and the signature under it withstand a quantum computer."""
+    oids = (certificate.public_key_algorithm_oid.dotted_string, certificate.signature_algorithm_oid.dotted_string)
+    return all(oid in _POST_QUANTUM for oid in oids)
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -72,9 +72,9 @@ class Cell(NamedTuple):
         return ours if ours.startswith("the server refused") else self.client
 
 
-def _ours(offer: Offer) -> Connect:
+def _ours(policy: Policy, offer: Offer) -> Connect:
     def run(address: Address, roots: Sequence[x509.Certificate]) -> str:
-        channel, _ = connect(client_context(offer, roots), *address, "demo", name=NAME, seconds=SECONDS)
+        channel, _ = connect(client_context(replace(policy, client=offer), roots), *address, "demo", name=NAME, seconds=SECONDS)
         try:
             return channel.receive().decode()
         finally:
@@ -108,20 +108,20 @@ def _command_line(address: Address, roots: Sequence[x509.Certificate]) -> str:
 
 def clients() -> list[Client]:
     """All kinds of clients that can be tried here; the downgrade traps last."""
-    both = POLICIES["dual"].client
-    classical = POLICIES["classical"].client
+    dual, classical, required = POLICIES["dual"], POLICIES["classical"], POLICIES["pqc-required"]
+    both, curves = dual.client, classical.client
     external = [Client("openssl s_client", _command_line)] if shutil.which("openssl") else []
     return [
-        Client("post-quantum only", _ours(POLICIES["pqc-required"].client)),
-        Client("hybrid and classical (as policy dual)", _ours(both)),
-        Client("hybrid, ECDSA only (as browsers)", _ours(replace(both, signatures=ECDSA))),
-        Client("classical TLS 1.3", _ours(replace(classical, minimum="TLSv1.3"))),
+        Client("post-quantum only", _ours(required, required.client)),
+        Client("hybrid and classical (as policy dual)", _ours(dual, both)),
+        Client("hybrid, ECDSA only (as browsers)", _ours(dual, replace(both, signatures=ECDSA))),
+        Client("classical TLS 1.3", _ours(classical, replace(curves, minimum="TLSv1.3"))),
         Client("Python's ssl", _standard_library),
         *external,
-        Client("TLS 1.2 only", _ours(replace(classical, maximum="TLSv1.2"))),
-        Client("trap: a share of X25519 only", _ours(replace(both, groups=f"{HYBRID}:*X25519"))),
-        Client("attack: group list stripped", _ours(both), lambda hello: hello.without_group(HYBRID)),
-        Client("attack: TLS 1.3 stripped", _ours(classical), lambda hello: hello.without_tls13()),
+        Client("TLS 1.2 only", _ours(classical, replace(curves, maximum="TLSv1.2"))),
+        Client("trap: a share of X25519 only", _ours(dual, replace(both, groups=f"{HYBRID}:*X25519"))),
+        Client("attack: group list stripped", _ours(dual, both), lambda hello: hello.without_group(HYBRID)),
+        Client("attack: TLS 1.3 stripped", _ours(classical, curves), lambda hello: hello.without_tls13()),
     ]
 
 

@@ -8,6 +8,7 @@ from kms.algorithms import LOG_SUITES
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE
 from kms.provision import init_token
+from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority
 from kms.token import open_token
 
 ROOT = Path(__file__).parents[2]
@@ -43,3 +44,10 @@ def ring(token, tmp_path_factory):
 @pytest.fixture(scope="session")
 def keys(ring):
     return ring.ensure(LOG_USE, LOG_SUITES)
+
+
+@pytest.fixture(scope="session")
+def authority(token, tmp_path_factory):
+    """A TLS authority with keys of its own."""
+    ring = KeyRing.open(tmp_path_factory.mktemp("tls") / "keys.db", token)
+    return Authority(ring.ensure(CA_USE, CA_ALGORITHMS))
