@@ -15,6 +15,9 @@ from backends.ibm.transport import Transport
 
 T = TypeVar("T")
 
+CONNECT_SECONDS = 60.0
+"""Longest wait for the first connection: half a dozen requests, to the account's services, too."""
+
 
 class Connection:
     """Thread-safe.
@@ -75,7 +78,7 @@ class Connection:
                 threading.Thread(target=self._connect, args=(self._connecting,), daemon=True).start()
             connecting = self._connecting
         try:
-            return connecting.result(timeout=3 * self.settings.timeout_seconds)
+            return connecting.result(timeout=CONNECT_SECONDS)
         except StillConnectingError:
             raise UnansweredError("IBM did not answer in time") from None
         except BackendError:

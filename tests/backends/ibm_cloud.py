@@ -248,6 +248,7 @@ def _executed(params: dict[str, Any]) -> str:
 def _handler(cloud: Cloud) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # headers and content in one segment
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

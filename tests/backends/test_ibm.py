@@ -220,7 +220,7 @@ def test_trouble_while_a_job_runs_is_not_the_jobs_failure(cloud: Cloud, fault: F
     cloud.faults.append(Fault(fault.request, fault.status, fault.headers, fault.times, hang=fault.hang))
     began = time.monotonic()
     assert backend.result(job) is None
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 1
     assert sum(_result(backend, job).counts[0].values()) == 400
     assert len(cloud.jobs) == 1
 
