@@ -94,16 +94,20 @@ def load(source: str) -> QuantumCircuit:
 
 @lru_cache(maxsize=64)
 def program(source: str) -> Program:
-    """A source taken apart; kept for the next device that compiles the same source, since parsing takes longer than compiling.
+    """A source taken apart, barriers in the body; kept for the next device, since parsing takes longer than compiling.
 
     Raises:
         QasmError: see `load`.
     """
-    return take_apart(load(source))
+    return take_apart(load(source), barriers=True)
 
 
-def take_apart(circuit: QuantumCircuit) -> Program:
+def take_apart(circuit: QuantumCircuit, barriers: bool = False) -> Program:
     """The unitary body of a circuit, and where its classical bits come from.
+
+    Args:
+        circuit: gates, barriers and final measurements.
+        barriers: whether they stay in the body, where a compiler respects them.
 
     Raises:
         QasmError: a qubit is used or reset after it was measured or worked on.
@@ -116,6 +120,8 @@ def take_apart(circuit: QuantumCircuit) -> Program:
         qubits = [circuit.find_bit(qubit).index for qubit in instruction.qubits]
         name = instruction.operation.name
         if name == "barrier":
+            if barriers and not closed.intersection(qubits):
+                body.append(instruction)
             continue
         if name == "reset" and not touched.intersection(qubits):
             continue  # every qubit starts in |0>

@@ -22,7 +22,7 @@ from em.methods.method import Cost, Estimate, Gates, Workload
 from em.methods.raw import RawReader
 from em.methods.samples import Floats, Sample
 from em.near_clifford import written
-from em.observables import coefficients, constant, support
+from em.observables import constant, support
 from schemas.mitigation import Parameters
 
 _LEAST_SIGNIFICANCE = 3.0  # of Tr(rho^2): below, the ratio has no finite error
@@ -140,13 +140,11 @@ def _estimates(workload: Workload, circuit: int, remaining: Iterator[Mapping[str
             "virtual distillation does not apply, or needs more shots"
         )
     tops, variances = np.array(numerators).reshape(-1, 2).T
-    terms = np.array([[coefficients(observable).get(pauli, 0.0) for pauli in paulis] for observable in workload.observables])
-    weights = [
-        np.array([[coefficients(o).get(p, 0.0) for p in group.paulis] for o in workload.observables]) for group in workload.groups
-    ]
-    raw = RawReader().read(None, workload.groups, samples, weights).values
-    values = terms @ tops / purity
-    errors = np.sqrt(np.square(terms / purity) @ variances + np.square(values / purity) * spread)
+    terms = workload.terms()
+    raw = RawReader().read(None, workload.groups, samples, terms).values
+    every = np.concatenate(terms, axis=1)
+    values = every @ tops / purity
+    errors = np.sqrt(np.square(every / purity) @ variances + np.square(values / purity) * spread)
     return tuple(
         Estimate(constant(observable) + float(value), float(error), constant(observable) + float(plain))
         for observable, value, error, plain in zip(workload.observables, values, errors, raw, strict=True)

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backends.adapter import Run
-from em.observables import Group, grouped
+from em.observables import Group, coefficients, grouped
 from schemas.jobs import JobRequested, Observable
 from schemas.mitigation import Parameters
 
@@ -38,6 +41,11 @@ class Workload:
             JobInvalidError: the observables do not fit each other.
         """
         return cls(len(job.circuits), job.observables, grouped(job.observables), job.shots, job.circuits)
+
+    def terms(self) -> list[NDArray[np.float64]]:
+        """For each group (observables, paulis of the group): the coefficients."""
+        summed = [coefficients(observable) for observable in self.observables]
+        return [np.array([[each.get(pauli, 0.0) for pauli in group.paulis] for each in summed]) for group in self.groups]
 
     @property
     def asked_shots(self) -> int:

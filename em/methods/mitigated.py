@@ -12,7 +12,7 @@ from em.methods.method import Cost, Estimate, Gates, Workload
 from em.methods.samples import Floats, Readings, Sample
 from em.methods.treatments import Treatment
 from em.methods.zne import DEFAULT_SCALES, EXTRAPOLATIONS, Extrapolated, scales_of
-from em.observables import Group, bound, coefficients, constant
+from em.observables import Group, bound, constant
 from schemas.mitigation import Parameters
 
 
@@ -120,10 +120,7 @@ class Mitigated:
         """See `Method.combine`."""
         parameters = self.parameters(given)
         remaining = zip(counts, weights or [1.0] * len(counts), strict=True)
-        terms = [
-            np.array([[coefficients(observable).get(pauli, 0.0) for pauli in group.paulis] for observable in workload.observables])
-            for group in workload.groups
-        ]
+        terms = workload.terms()
         return tuple(
             self._estimates(workload, self._plan(workload, body, parameters, seed), remaining, terms)
             for body in range(workload.circuits if workload.observables else 0)

@@ -18,7 +18,7 @@ from em.methods.raw import RawReader
 from em.methods.samples import Floats, Readings, Sample
 from em.methods.zne import DEFAULT_SCALES, scales_of
 from em.near_clifford import training
-from em.observables import coefficients, constant
+from em.observables import constant
 from schemas.mitigation import Parameters
 
 _LEAST_SIGNAL = 4.0  # mean square of the training values / their shot noise: below, there is nothing to learn from
@@ -121,10 +121,7 @@ class CliffordRegression:
     def _estimates(
         self, workload: Workload, circuit: int, parameters: Parameters, seed: int, remaining: Iterator[Mapping[str, int]]
     ) -> tuple[Estimate, ...]:
-        terms = [
-            np.array([[coefficients(observable).get(pauli, 0.0) for pauli in group.paulis] for observable in workload.observables])
-            for group in workload.groups
-        ]
+        terms = workload.terms()
         readings: list[Readings] = []
         for runs in self._layout(workload, circuit, parameters):
             samples = [Sample.of(group.qubits, [run], [next(remaining)]) for group, run in zip(workload.groups, runs, strict=True)]

@@ -79,8 +79,14 @@ class Sample:
         return self.run_variance(values) if self.random else self.shot_variance(values)
 
     def run_variance(self, values: Floats) -> Floats:
-        """The variance of `mean`, when runs are independent."""
-        return np.asarray(np.maximum(np.square(self.deviations(values)).sum(axis=-1), self.least_variance(values)))
+        """The variance of `mean`, when runs are independent.
+
+        At least what the runs' weights alone make of it, whose mean is 1 and whose size is gamma: (gamma^2 - 1) / runs x
+        mean^2. Few samples may hold none of the rare ones that weigh -gamma.
+        """
+        spread = np.square(self.deviations(values)).sum(axis=-1)
+        rare = np.square(self.mean(values)) * (np.square(self.factors).max() - 1) / (self.run[-1] + 1)
+        return np.asarray(np.maximum.reduce([spread, rare, self.least_variance(values)]))
 
     def shot_variance(self, values: Floats) -> Floats:
         """The variance of `mean`, when shots are independent."""
