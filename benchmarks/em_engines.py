@@ -30,14 +30,17 @@ from backends.device import Device, Operation, gate
 from backends.noise import noise_model
 from backends.sampling import reading
 from em.engines.aer import noisy
+from em.engines.clifford import CliffordFrames
 from em.engines.engine import NoisyCircuit
 from em.engines.pauli_transfer import PauliTransfer
+from em.engines.propagation import PauliPropagation
 from em.engines.shots import counts, misread
 from em.families.random_circuits import FAMILY
 
 BUDGETS = (500, 1000, 2000, 4000, 8000)
 ONE_BUDGET = (4000,)
 ROUNDS = 3
+APPROXIMATED, STIM_SHOTS = 5, 1 << 18
 BATCHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "noise model, default": ("bare", {}),
     "noise model, side by side, fusion 1": ("bare", {"max_parallel_experiments": 0, "fusion_threshold": 2, "fusion_max_qubit": 1}),
@@ -184,6 +187,30 @@ def peak(circuits: Circuits) -> float:
     return found
 
 
+def approximations(circuits: Circuits) -> Table:
+    """What the approximate engines differ from the exact one, on two qubits of some of the circuits (and on Clifford ones)."""
+    some = [NoisyCircuit(circuit.operations, circuit.places[:2]) for circuit in circuits.ours[:APPROXIMATED]]
+    cliffords = [NoisyCircuit(tuple(map(_quarter_turns, circuit.operations)), circuit.places) for circuit in some]
+    exact, frames, propagation = PauliTransfer(), CliffordFrames(), PauliPropagation()
+    took, sampled = timed(lambda: [frames.samples(circuits.device, circuit, STIM_SHOTS, 0) for circuit in cliffords])
+    frequencies = [np.bincount(bits @ [1, 2], minlength=4) / STIM_SHOTS for bits in sampled]
+    pulled, propagated = timed(lambda: propagation.distributions(circuits.device, some))
+    table = Table("engine", "circuits", "seconds", "largest |probability - exact|", title="approximate engines")
+    for name, kind, seconds, found, batch in (
+        (frames.name, f"Clifford, {STIM_SHOTS} shots (sampling: 0.001)", took.wall, frequencies, cliffords),
+        (propagation.name, "random", pulled.wall, propagated, some),
+    ):
+        values = exact.distributions(circuits.device, batch)
+        worst = max(float(np.abs(one - other).max()) for one, other in zip(found, values, strict=True))
+        table.add_row(name, f"{len(batch)}, {kind}", f"{seconds:.3f}", f"{worst:.1e}")
+    return table
+
+
+def _quarter_turns(operation: Operation) -> Operation:
+    quarters = tuple(round(angle / (np.pi / 2)) * np.pi / 2 for angle in operation.parameters)
+    return Operation(operation.name, quarters, operation.qubits)
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -203,6 +230,7 @@ def main() -> None:
     for name, value in sorted(ways.items(), key=lambda item: item[1]):
         tried.add_row(name, f"{value:.3f}")
     console.print(tried)
+    console.print(approximations(circuits))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     console.print(f"largest |probability - Aer's exact probability|: {difference:.1e}")
     console.print(f"memory: our arrays at most {peak(circuits) / 1e6:.0f} MB; this process, Aer included, {memory:.0f} MB")
