@@ -70,6 +70,7 @@ class Cloud:
         self.polls_running = 1
         self.ends: list[dict[str, Any]] = []  # the final states of the next jobs, where they do not complete
         self.usage_seconds = 2.5
+        self.jobs_taken: int | None = None  # how many before it takes no more
         self.token_is_valid = True
         self.faults: list[Fault] = []
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -178,6 +179,8 @@ class Cloud:
         return _json({"usage_consumed_seconds": 0, "usage_limit_reached": False})
 
     def _post(self, body: bytes, **_: Any) -> Answer:
+        if self.jobs_taken is not None and len(self.jobs) >= self.jobs_taken:
+            return _error(500, 1000, "no more jobs today")
         asked = json.loads(body)
         job = f"{len(self.jobs):08x}-{len(self.jobs)}"
         end = self.ends.pop(0) if self.ends else {"status": "Completed"}
