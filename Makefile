@@ -33,8 +33,9 @@ lint: setup ## check format, rules, types and which room imports which
 bench: setup ## run the benchmarks, each in one run with what it is compared with
 	@for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; $(PYTHON_BIN)/python -m "benchmarks.$$benchmark"; done
 
-nightly: setup ## run all tests, the slow ones too
+nightly: setup ## run all tests, the slow ones too; measure error mitigation and compare with the nights before
 	@$(PYTHON_BIN)/pytest
+	@$(PYTHON_BIN)/quantumai em nightly
 
 lock: ## pin the Python packages anew (needs uv)
 	@$(UV) $(LOCK) --group dev -o requirements-dev.lock

@@ -125,7 +125,7 @@ def nightly(
     if publish:
         with SyncClient(source="/clients/nightly") as client:
             typer.echo(f"{client.publish_measured(events(tonight.rows))} em.measured events sent")
-    moved = [move.sentence for move in compared.moves]
+    moved = [move.sentence for move in compared.regressions]
     failed = [f"{ran.failed} tasks failed" for ran in runs if ran.failed]
     problems = [problem for ran in runs for problem in ran.problems]
     if moved or problems or failed:

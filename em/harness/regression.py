@@ -70,6 +70,11 @@ class Comparison:
     tested: int
     unheard: tuple[str, ...]
 
+    @property
+    def regressions(self) -> tuple[Move, ...]:
+        """What fails the night: all that moved, since a version that stays promises that nothing does."""
+        return self.moves
+
 
 @dataclass(frozen=True)
 class _Measured:

@@ -1,0 +1,125 @@
+"""`quantumai em` as a user types it."""
+
+import re
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from cli import em
+from em.harness.store import Store
+from schemas.mitigation import EmMeasured
+from streams.sync_client import SyncClient
+
+TINY = ("--families", "ghz", "--circuits", 1, "--methods", "raw,readout", "--budgets", "500", "--backends", "aer_noisy")
+
+
+def test_a_run_shows_a_table_and_a_chart_and_is_not_done_twice(quantumai) -> None:
+    done = quantumai("em", "run", *TINY)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"ghz +readout +2 +0\.\d{4} +0\.\d{4} +\d+\.\d\dx", done.stdout)
+    assert "ghz: mean |error|, the best first" in done.stdout and "█" in done.stdout
+    assert "2 tasks measured" in done.stderr
+    again = quantumai("em", "run", *TINY)
+    assert "0 tasks measured" in again.stderr and "2 were there already" in again.stderr
+    assert again.stdout == done.stdout == quantumai("em", "show").stdout
+
+
+def test_a_report_can_be_had_of_any_results(quantumai) -> None:
+    assert quantumai("em", "run", *TINY, "--out", "mine").exit_code == 0
+    done = quantumai("em", "report", "--out", "mine")
+    assert done.exit_code == 0 and "mine/report.html and report.pdf" in done.stdout
+    assert "ghz" in Path("mine/report.html").read_text()
+
+
+def test_failures_are_listed_and_the_exit_status_says_so(quantumai) -> None:
+    options = ("--families", "ghz", "--qubits", 6, "--methods", "raw", "--backends", "fake_manila,aer_noisy", "--circuits", 1)
+    done = quantumai("em", "run", *options, "--budgets", 100)
+    assert done.exit_code == 1
+    assert "failed 1 x ghz/raw: the circuit has 6 qubits, fake_manila has 5" in done.stdout
+    assert "1 tasks failed: run the same again" in done.stderr
+
+
+def test_a_file_that_was_set_aside_is_named(quantumai) -> None:
+    quantumai("em", "run", *TINY)
+    [path] = Path(".quantumai/em/runs/results").rglob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-1])
+    done = quantumai("em", "show")
+    assert done.exit_code == 1 and path.name in done.stdout and "there are no results" in done.stderr
+    assert "2 tasks measured" in quantumai("em", "run", *TINY).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("run", "--families", "maze"), "there is no family maze; choose from random"),
+        (("run", "--methods", "magic"), "there is no method magic"),
+        (("run", "--backends", "abacus"), "there is no backend abacus"),
+        (("run", "--budgets", "0"), "a budget is a whole number of shots from 1"),
+        (("run", "--budgets", "10.5"), "'10.5' are no whole numbers of shots"),
+        (("run", "--circuits", "0"), "at least one circuit"),
+        (("run", "--workers", "0"), "at least one process"),
+        (("show", "--out", "nowhere"), "there are no results in nowhere; make some with `quantumai em run`"),
+        (("report", "--out", "nowhere"), "there are no results in nowhere"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(quantumai, options: tuple[str, ...], says: str) -> None:
+    done = quantumai("em", *options)
+    assert done.exit_code in (1, 2)
+    assert says in " ".join(done.stderr.replace("│", " ").split()) and "Traceback" not in done.output
+
+
+@pytest.fixture
+def nightly(quantumai, monkeypatch):
+    """Runs a small night under a commit of its own each time."""
+    commits = count(1)
+    options = ("--families", "ising", "--circuits", 25, "--methods", "readout", "--backends", "aer_noisy,fake_jakarta")
+
+    def run(*more: object):
+        commit = f"{next(commits):08x}" + 32 * "0"
+        monkeypatch.setattr(em, "git_commit", lambda: commit)
+        return quantumai("em", "nightly", *options, "--more", "", "--budgets", 4000, *more)
+
+    return run
+
+
+def test_nights_are_compared_and_a_fault_fails_the_night_with_a_sentence(nightly, monkeypatch) -> None:
+    first, second = nightly(), nightly()
+    assert first.exit_code == second.exit_code == 0, second.output
+    assert "nothing moved since the 0 nights before (0 tests)" in first.stdout
+    assert "nothing moved since the 1 nights before (4 tests)" in second.stdout
+    reports = list(Path(".quantumai/em/nights").glob("*/report.pdf"))
+    assert len(reports) == 2
+    rows = Store.read
+
+    def biased(store: Store, *arguments: object) -> pa.Table:
+        """Tonight's estimates are all a little larger."""
+        found = rows(store, *arguments)
+        if "estimate" not in found.column_names or not store.root.name.endswith("00000003"):
+            return found
+        place = found.column_names.index("estimate")
+        return found.set_column(place, "estimate", pc.add(found["estimate"], 0.05))
+
+    monkeypatch.setattr(Store, "read", biased)
+    third = nightly("--history", 5)
+    assert third.exit_code == 1
+    sentence = " ".join(third.stderr.split())
+    assert "ising/readout: the mean signed error went from" in sentence and "commit 00000003 (before:" in sentence
+
+
+def test_a_night_is_published(on, broker, monkeypatch) -> None:
+    monkeypatch.setattr(em, "git_commit", lambda: "f" * 40)
+    options = (*TINY, "--more", "", "--publish")
+    began = datetime.now(UTC)
+    done = on("em", "nightly", *options)
+    assert done.exit_code == 0, done.output
+    assert "4 em.measured events sent" in done.stdout
+    with SyncClient(broker.bootstrap) as client:
+        events = list(client.records(EmMeasured, began))
+    store = Store(next(Path(".quantumai/em/nights").iterdir()))
+    ours = set(store.read()["task_id"].to_pylist())
+    sent = [event.record for event in events if event.record.task_id in ours]
+    assert sorted(record.value for record in sent) == sorted(store.read()["estimate"].to_pylist())
