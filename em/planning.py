@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backends.adapter import Result, Work
 from em.errors import JobInvalidError
@@ -30,7 +30,8 @@ class Plan:
 
     def combine(self, result: Result) -> tuple[tuple[Estimate, ...], ...]:
         """Estimates by circuit and observable, from the result of `work`; see `Method.combine`."""
-        return self.method.combine(self.workload, self.parameters, self.seeds["twirling"], result.counts, result.weights)
+        workload = replace(self.workload, forecasts=result.forecasts)
+        return self.method.combine(workload, self.parameters, self.seeds["twirling"], result.counts, result.weights)
 
 
 def plan(routed: JobRouted) -> Plan:

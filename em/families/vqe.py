@@ -26,14 +26,19 @@ def _draw(qubits: int, depth: int, draw: np.random.Generator) -> tuple[QuantumCi
     energy = hamiltonian(_BY_QUBITS[qubits])
     cost = _cost(np.real(operator(energy).to_matrix()), qubits, depth)
     found = [minimize(cost, draw.uniform(-np.pi, np.pi, (depth + 1) * qubits), method="BFGS") for _ in range(_STARTS)]
-    angles = min(found, key=lambda each: float(each.fun)).x.reshape(depth + 1, qubits)
+    return ansatz(min(found, key=lambda each: float(each.fun)).x.reshape(depth + 1, qubits)), (energy,)
+
+
+def ansatz(angles: Floats) -> QuantumCircuit:
+    """The circuit of (layers + 1, qubits) angles."""
+    qubits = angles.shape[1]
     circuit = QuantumCircuit(qubits)
     for layer, row in enumerate(angles.tolist()):
         for left in range(qubits - 1 if layer else 0):
             circuit.cx(left, left + 1)
         for qubit, angle in enumerate(row):
             circuit.ry(angle, qubit)
-    return circuit, (energy,)
+    return circuit
 
 
 def _cost(matrix: Floats, qubits: int, depth: int) -> Callable[[Floats], float]:

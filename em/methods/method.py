@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.adapter import Run
+from backends.forecast import Forecast
 from em.observables import Group, coefficients, grouped
 from schemas.jobs import JobRequested, Observable
 from schemas.mitigation import Parameters
@@ -25,6 +26,7 @@ class Workload:
         groups: what is measured on every circuit; none for counts.
         shots: per circuit and group, before mitigation.
         sources: the circuits, OpenQASM 3; only methods that build circuits of their own from them need them.
+        forecasts: of each run, as in `backends.adapter.Result`; known to `Method.combine` alone, where the runs asked for them.
     """
 
     circuits: int
@@ -32,6 +34,7 @@ class Workload:
     groups: tuple[Group, ...]
     shots: int
     sources: tuple[str, ...] = ()
+    forecasts: tuple[Forecast | None, ...] = ()
 
     @classmethod
     def of(cls, job: JobRequested) -> Self:
