@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from types import MappingProxyType
 
 import numpy as np
@@ -144,7 +144,8 @@ def _counts(work: Work, run: Run, prepared: Prepared) -> dict[str, int]:
     if run.scale == 0:
         prepared_bits = np.array([[qubit in run.flips for qubit in prepared.read]])
         return {spelled(prepared_bits, prepared.columns)[0]: run.shots}
-    asked = json.dumps([work.seed, work.bodies[run.body], asdict(run)], sort_keys=True)
+    said = {each.name: getattr(run, each.name) for each in fields(run) if getattr(run, each.name) != each.default}
+    asked = json.dumps([work.seed, work.bodies[run.body], said], sort_keys=True)
     draw = np.random.default_rng(int.from_bytes(hashlib.sha256(asked.encode()).digest()))
     bits = draw.integers(2, size=(_OUTCOMES, len(prepared.read))).astype(bool)
     texts = sorted(set(spelled(bits, prepared.columns)))
