@@ -94,7 +94,8 @@ class KeysInForce:
         return LOOK_SECONDS
 
     def _read(self) -> None:
-        keys, at = self._ring.ensure(self._use, self._algorithms), now()
+        at = now()  # before the keys are asked for: a version that begins meanwhile is a turn to come, not one that was missed
+        keys = self._ring.ensure(self._use, self._algorithms)
         before = {key.public.kid for key in self._keys}
         taken_up = [key.public.kid for key in keys if before and key.public.kid not in before]
         heads = self._heads()

@@ -134,6 +134,12 @@ def verify_note(note: Note, trust: TrustRoot) -> None:
         raise MissingSuite(f"the {where} has no signature of a trusted key for {', '.join(missing)}")
 
 
+def signed_by(note: Note, key: PublicKey) -> bool:
+    """Whether there is a signature line that names the key; the signature itself is not looked at."""
+    origin = note.checkpoint.origin
+    return any((line.name, line.key_id) == (origin, key_id(origin, key)) for line in note.lines)
+
+
 def key_id(name: str, key: PublicKey) -> bytes:
     """The 4 bytes that name a key in a signature line."""
     identifier = f"urn:quantumai:note:{key.algorithm}".encode()

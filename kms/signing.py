@@ -7,7 +7,7 @@ from kms.errors import LogError, UnboundManifest
 from kms.keys import Key
 from kms.manifest import binds, manifest_leaf
 from kms.merkle import Appended, Frontier
-from kms.note import Checkpoint, sign_note
+from kms.note import Checkpoint, read_note, sign_note, signed_by
 from schemas.manifests import LogCheckpoint, ManifestRequested, ManifestSigned
 from schemas.record import Record, now
 
@@ -70,12 +70,19 @@ class LogSigner:
         return [*signed, self._checkpoint(log_id, tree.size, grown)]
 
     def heartbeat(self, partition: int) -> list[Record]:
-        """When the last checkpoint is older than the period, another that says that the log still ends there; else nothing."""
+        """Another checkpoint that says that the log still ends there, when the last is old or signed by other keys; else nothing.
+
+        So what a revoked key has signed soon stands under a checkpoint of the key that followed it.
+        """
         last = self._previous(partition)
-        if last is not None and (self._clock() - last.signed_at).total_seconds() < self._heartbeat_seconds:
+        if last is not None and self._stands(last):
             return []
         log_id, tree = self._log(partition)
         return [self._checkpoint(log_id, tree.size, tree.append(()))]
+
+    def _stands(self, last: LogCheckpoint) -> bool:
+        young = (self._clock() - last.signed_at).total_seconds() < self._heartbeat_seconds
+        return young and all(signed_by(read_note(last.note), key.public) for key in self._keys())
 
     def _log(self, partition: int) -> tuple[str, Frontier]:
         log_id, last = f"{self._origin}/{partition}", self._previous(partition)

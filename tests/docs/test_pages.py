@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from cli.dead_letters import app as dead_letters
+from cli.kms import app as kms
 from cli.main import COMMANDS, app
 from streams import metrics
 from streams.orphans import MARK
@@ -20,8 +21,9 @@ from streams.settings import Settings
 QUANTUMAI = Path(sys.executable).with_name("quantumai")
 RUN = [page for page in PAGES if any(block.runs for block in blocks(page))]
 CLI = CliRunner()
+GROUPS = {"dead-letters": dead_letters, "kms": kms}
 
-_COMMAND = re.compile(r"(?<![.\w])quantumai ((?:dead-letters )?[a-z][a-z-]*)")
+_COMMAND = re.compile(r"(?<![.\w])quantumai ((?:dead-letters |kms )?[a-z][a-z-]*)")
 _VARIABLE = re.compile(r"QUANTUMAI_[A-Z0-9_]+")
 _METRIC = re.compile(r"\bquantum(?:ai)?_[a-z_]+")
 _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
@@ -67,6 +69,7 @@ def test_each_page_that_should_be_tried_is() -> None:
         "verify-an-audit.md",
         "operations.md",
         "events.md",
+        "kms.md",
     }
 
 
@@ -75,7 +78,7 @@ def test_each_command_that_is_named_exists(command: str) -> None:
     name, *rest = command.split()
     assert name in COMMANDS
     if rest:
-        assert CLI.invoke(dead_letters, [*rest, "--help"]).exit_code == 0
+        assert CLI.invoke(GROUPS[name], [*rest, "--help"]).exit_code == 0
     assert CLI.invoke(app, [name, "--help"]).exit_code == 0
 
 

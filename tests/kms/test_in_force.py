@@ -197,6 +197,39 @@ def test_a_revoked_key_is_replaced_at_once_and_counts_no_more(fresh, clock):
     assert verifier.finish().manifests == writer.count
 
 
+def test_a_silent_log_is_signed_anew_when_a_key_was_revoked(fresh, clock):
+    writer = Writer(fresh, clock)
+    writer.write()
+    assert writer.signer.heartbeat(0) == []
+    fresh.change(f"{LOG_USE}/ML-DSA-65/1", "revoke")
+    clock.go(1)
+    with pytest.raises(MissingSuite):
+        verify_note(read_note(writer.heads[0].note), fresh.public())
+    [writer.heads[0]] = writer.signer.heartbeat(0)
+    verify_note(read_note(writer.heads[0].note), fresh.public())
+    assert (writer.heads[0].heartbeat, writer.heads[0].tree_size) == (True, 3)
+    assert writer.signer.heartbeat(0) == []
+
+
+def test_a_version_that_begins_while_keys_are_read_is_not_missed(fresh, clock, monkeypatch):
+    keys = KeysInForce(fresh, LOG_USE, SUITES)
+    keys()
+    fresh.rotate(LOG_USE, "ML-DSA-65")
+    ensure = fresh.ensure
+
+    def slowly(*what):
+        found = ensure(*what)
+        clock.go(5)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fresh, "ensure", slowly)
+        clock.go(1)
+        assert versions(keys()) == [1, 1]
+    clock.go(1)
+    assert versions(keys()) == [1, 2]
+
+
 def test_uses_are_counted(fresh, clock):
     writer = Writer(fresh, clock)
     for _ in range(5):
