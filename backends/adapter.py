@@ -99,7 +99,7 @@ class Result:
 
 
 class Backend(Protocol):
-    """A device or simulator. All methods return at once; only `result` tells that a run is over."""
+    """A device or simulator. No method waits for a run: `result` tells when it is over, and never waits for anything."""
 
     @property
     def name(self) -> str:
