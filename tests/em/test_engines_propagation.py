@@ -47,7 +47,7 @@ def test_few_terms_kept_say_what_they_left_out() -> None:
 
 def test_what_is_dropped_before_equal_strings_are_merged_is_counted_too() -> None:
     circuit = NoisyCircuit((Operation("rx", (0.02,), (0,)), Operation("cx", (), (0, 1))), (0,))
-    (found,) = PauliPropagation(smallest=0.5).expectations(DEVICES[2], circuit, ["Z"])
+    (found,) = PauliPropagation(smallest=0.3).expectations(DEVICES[2], circuit, ["Z"])
     assert found.terms == 1 and 0.01 < found.discarded < 0.03
 
 
