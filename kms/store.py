@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.rows import dict_row
@@ -96,8 +95,11 @@ class Postgres:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        parts = urlsplit(url)
-        self.where = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        scheme, _, rest = url.partition("://")
+        authority, slash, name = rest.partition("/")
+        user, _, host = authority.rpartition("@")
+        self._password = user.partition(":")[2]
+        self.where = f"{scheme}://{host}{slash}{name.partition('?')[0]}"
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[Execute]:
@@ -130,10 +132,9 @@ class Postgres:
             raise KeyRingError(f"the key ring {self.where} fails: {self._plain(error)}") from None
 
     def _plain(self, error: Exception) -> str:
-        """The error in one line, without the password, should the driver have put it there."""
-        password = urlsplit(self._url).password
+        """The error in one line, without the password, which stands in what the driver says of a URL that it cannot read."""
         text = " ".join(str(error).split())
-        return text.replace(password, "…") if password else text
+        return text.replace(self._password, "…") if self._password else text
 
 
 def _rows(cursor: "psycopg.Cursor[dict[str, Any]]") -> Sequence[Mapping[str, Any]]:

@@ -100,3 +100,15 @@ def test_a_trust_root_that_demands_nothing_or_the_unknown_is_refused(tmp_path):
         TrustRoot((), ("ROT13",))
     with pytest.raises(TrustError, match="there is no trust root"):
         TrustRoot.load(tmp_path / "none.json")
+
+
+def test_of_a_destroyed_key_nothing_stays_in_the_file(token, tmp_path):
+    ring = KeyRing.open(tmp_path / "keys.db", token)
+    key = ring.create("gone", "ML-DSA-44")
+    [entry] = ring.entries()
+    sealed = entry.inside.sealed
+    assert sealed is None or sealed in ring.store.path.read_bytes()
+    ring.change(key.kid, "revoke")
+    ring.change(key.kid, "destroy")
+    assert ring.entries()[0].inside.sealed is None
+    assert sealed is None or sealed[12:] not in ring.store.path.read_bytes()

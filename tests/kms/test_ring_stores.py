@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
 from datetime import timedelta
 
 import postgres
@@ -365,6 +366,23 @@ def test_a_ring_that_may_only_be_read_is_read(tmp_path):
     only.close()
     (tmp_path / "keys.db").chmod(0o444)
     assert len(KeyRing.open(tmp_path / "keys.db").public().keys) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:canary%zz@127.0.0.1/ring",
+        "postgresql://me:canary@127.0.0.1:port/ring",
+        "postgresql://me:canary@[::1/ring",
+        "postgresql://me:canary@127.0.0.1/ring?sslmode=canary-of-another-kind",
+    ],
+)
+def test_a_url_that_is_none_is_said_without_its_password(url):
+    with pytest.raises(KeyRingError, match="key ring") as caught:
+        KeyRing.open(url)
+    said = str(caught.value).replace("canary-of-another-kind", "")
+    assert "canary" not in said
+    assert "canary" not in "".join(traceback.format_exception(caught.value)).replace("canary-of-another-kind", "")
 
 
 def test_a_database_that_is_away_refuses_or_goes_away_is_said_without_its_password(database, caplog):
