@@ -56,8 +56,7 @@ class Report:
 def report(night: Night, compared: Comparison | None, earlier: Sequence[Night] = ()) -> Report:
     """The report of a night, or of any store when there is nothing to compare it with."""
     rows = night.rows
-    sections = [_moves(compared)] if compared else []
-    sections += [_accuracy(lines(rows)), _where(lines(rows, ("family", "backend", "method")))]
+    sections = [_accuracy(lines(rows), compared), _where(lines(rows, ("family", "backend", "method")))]
     by_budget = lines(rows, ("family", "method", "budget"))
     sections += [_price(family, [line for line in by_budget if line.key[0] == family]) for family in _sorted(by_budget)]
     if earlier:
@@ -74,7 +73,7 @@ def _whose(moves: Iterable[Move]) -> list[str]:
     return list(dict.fromkeys("/".join(move.series[:2]) for move in moves))
 
 
-def _moves(compared: Comparison) -> Section:
+def _moved(compared: Comparison) -> tuple[str, ...]:
     text = [f"{'WORSE' if move.worse else 'Better'}: {move.sentence}." for move in compared.moves] or ["Nothing moved."]
     text.append(
         f"Compared with {len(compared.nights)} earlier nights of the same circuits in {compared.tested} tests; a night on which "
@@ -82,10 +81,10 @@ def _moves(compared: Comparison) -> Section:
     )
     if compared.unheard:
         text.append(f"Without history, and so not tested: {', '.join(compared.unheard)}.")
-    return Section("What moved", tuple(text))
+    return tuple(text)
 
 
-def _accuracy(found: Sequence[Line]) -> Section:
+def _accuracy(found: Sequence[Line], compared: Comparison | None) -> Section:
     headings = ("family", "method", "estimates", "mean |error|", "raw", "gain", "RMSE", "within 2 s.e.", "shots", "USD")
     rows = tuple(
         (
@@ -105,7 +104,9 @@ def _accuracy(found: Sequence[Line]) -> Section:
         "All budgets and devices together. Errors are |estimate - ideal| in units of the observable's bound. The control, raw, "
         "is what the very same runs say without mitigation; shots and USD are means per task, with calibration and folded circuits."
     )
-    return Section("Accuracy", (says,), table=Table(headings, rows))
+    if compared is None:
+        return Section("Accuracy", (says,), table=Table(headings, rows))
+    return Section("What moved, and how accurate each method is", (*_moved(compared), says), table=Table(headings, rows))
 
 
 def _where(found: Sequence[Line]) -> Section:

@@ -76,12 +76,12 @@ def test_what_cannot_be_is_one_sentence(quantumai, options: tuple[str, ...], say
 def nightly(quantumai, monkeypatch):
     """Runs a small night under a commit of its own each time."""
     commits = count(1)
-    options = ("--families", "ising", "--circuits", 25, "--methods", "readout", "--backends", "aer_noisy,fake_jakarta")
+    options = ("--families", "ising", "--circuits", 12, "--methods", "readout", "--backends", "aer_noisy,fake_jakarta")
 
     def run(*more: object):
         commit = f"{next(commits):08x}" + 32 * "0"
         monkeypatch.setattr(em, "git_commit", lambda: commit)
-        return quantumai("em", "nightly", *options, "--more", "", "--budgets", 4000, *more)
+        return quantumai("em", "nightly", *options, "--more", "", "--budgets", 1000, *more)
 
     return run
 
