@@ -26,7 +26,7 @@ def snapshot(name: str, terms: Terms | None = None) -> CalibrationUpdated:
         BackendError: no such device in the installed qiskit-ibm-runtime, or no terms for it.
     """
     device = name.removeprefix("fake_")
-    return from_properties(name, PROVIDER, _read(device, "props"), _read(device, "conf"), terms or terms_of(name))
+    return from_properties(name, PROVIDER, shipped(device, "props"), shipped(device, "conf"), terms or terms_of(name))
 
 
 def connect(name: str, pool: SimulationPool) -> LocalBackend:
@@ -34,8 +34,12 @@ def connect(name: str, pool: SimulationPool) -> LocalBackend:
     return LocalBackend(snapshot(name), pool)
 
 
-def _read(device: str, kind: str) -> dict[str, Any]:
-    """A file of the snapshot, without importing qiskit-ibm-runtime, which takes two seconds."""
+def shipped(device: str, kind: str) -> dict[str, Any]:
+    """A file of a snapshot, `props` or `conf`, without importing qiskit-ibm-runtime, which takes two seconds.
+
+    Raises:
+        BackendError: no such device in the installed qiskit-ibm-runtime.
+    """
     package = find_spec("qiskit_ibm_runtime")
     if package is None or package.origin is None:
         raise BackendError("qiskit-ibm-runtime is not installed; run `make setup`")

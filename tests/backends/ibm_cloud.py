@@ -29,7 +29,7 @@ from qiskit_ibm_runtime.fake_provider.executor.run_quantum_program import run_qu
 from qiskit_ibm_runtime.options_models.simulator import SimulatorOptions
 from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
 
-from backends.ibm_fake import _read
+from backends.ibm_fake import shipped
 
 TOKEN = "an-api-key-that-must-never-be-seen"
 CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
@@ -63,8 +63,8 @@ class Cloud:
     """The service. `with Cloud() as cloud:` serves on a free port."""
 
     def __init__(self) -> None:
-        self.properties: dict[str, Any] = {**_read("manila", "props"), "last_update_date": "2024-05-27T18:27:23Z"}  # IBM says UTC
-        self.configuration: dict[str, Any] = {**_read("manila", "conf"), "backend_name": DEVICE}
+        self.properties: dict[str, Any] = {**shipped("manila", "props"), "last_update_date": "2024-05-27T18:27:23Z"}  # IBM says UTC
+        self.configuration: dict[str, Any] = {**shipped("manila", "conf"), "backend_name": DEVICE}
         self.status: dict[str, Any] = {"state": True, "status": "active", "length_queue": 3, "backend_version": "1"}
         self.polls_queued = 1
         self.polls_running = 1

@@ -46,7 +46,7 @@ def test_a_snapshot_says_what_qiskits_own_reader_says(name: str, device: type) -
 
 
 def test_a_gate_that_nobody_measured_or_that_is_worse_than_useless_is_faulty() -> None:
-    properties, configuration = (ibm_fake._read("manila", kind) for kind in ("props", "conf"))
+    properties, configuration = (ibm_fake.shipped("manila", kind) for kind in ("props", "conf"))
     unmeasured, worse = (gate for gate in properties["gates"] if gate["qubits"] in ([0, 1], [1, 0]))
     unmeasured["parameters"] = [value for value in unmeasured["parameters"] if value["name"] != "gate_error"]
     for value in worse["parameters"]:
@@ -56,7 +56,7 @@ def test_a_gate_that_nobody_measured_or_that_is_worse_than_useless_is_faulty() -
 
 
 def test_properties_with_a_hole_are_refused() -> None:
-    properties, configuration = (ibm_fake._read("manila", kind) for kind in ("props", "conf"))
+    properties, configuration = (ibm_fake.shipped("manila", kind) for kind in ("props", "conf"))
     del properties["last_update_date"]
     with pytest.raises(BackendError, match="calibration of fake_manila cannot be used: the snapshot has no last_update_date"):
         from_properties("fake_manila", "ibm_fake", properties, configuration, terms_of("fake_manila"))
@@ -98,7 +98,7 @@ def test_unknown_names_are_refused_with_what_there_is() -> None:
     with pytest.raises(BackendError, match="fake_manila"):
         load(["nowhere"])
     with pytest.raises(BackendError, match="ships no snapshot"):
-        ibm_fake._read("nowhere", "props")
+        ibm_fake.shipped("nowhere", "props")
     with pytest.raises(BackendError, match="aer_ideal"):
         aer.snapshot("nowhere")
 

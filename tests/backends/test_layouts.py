@@ -18,7 +18,7 @@ SNAPSHOTS = ("algiers", "cambridge", "hanoi", "rochester", "manhattan", "torino"
 
 @cache
 def _device(name: str) -> Device:
-    properties, configuration = ibm_fake._read(name, "props"), ibm_fake._read(name, "conf")
+    properties, configuration = ibm_fake.shipped(name, "props"), ibm_fake.shipped(name, "conf")
     return Device(from_properties(f"fake_{name}", "ibm_fake", properties, configuration, terms_of("fake_manila")))
 
 

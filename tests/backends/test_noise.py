@@ -72,7 +72,7 @@ def test_the_other_family_of_snapshots_too() -> None:
     expected = NoiseModel.from_backend(FakeLagosV2())._local_quantum_errors["cx"]
     terms = ibm_fake.terms_of("fake_jakarta")
     calibration = ibm_fake.from_properties(
-        "fake_lagos", "ibm_fake", ibm_fake._read("lagos", "props"), ibm_fake._read("lagos", "conf"), terms
+        "fake_lagos", "ibm_fake", ibm_fake.shipped("lagos", "props"), ibm_fake.shipped("lagos", "conf"), terms
     )
     for row in calibration.gates:
         if row.name == "cx":
