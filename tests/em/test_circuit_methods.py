@@ -34,6 +34,7 @@ CHAIN = (
 )
 PURE = DensityMatrix.from_label("r+0").data
 SMALL = HEADER + "qubit[2] q;\nrx(0.9) q[0];\ncx q[0], q[1];\nrz(0.4) q[1];\nrx(0.7) q[1];\ncx q[0], q[1];\nrx(0.6) q[0];\n"
+Y_STRINGS = [a + b + c for a in "IXYZ" for b in "IXYZ" for c in "IXYZ" if "Y" in a + b + c]
 TWO = (observable("h", ZZ=0.5, IZ=0.4, XI=0.3), observable("z", ZI=1.0))
 OBSERVABLES = (observable("h", ZZI=0.5, IZZ=-0.3, XII=0.4, III=0.25), observable("z", IIZ=1.0))
 
@@ -172,7 +173,7 @@ class TestTraining:
     @pytest.mark.parametrize(("kept", "widest"), [(3, 12), (0, 12), (3, 0)], ids=["statevector", "Clifford", "stim"])
     def test_exact_values_are_exact(self, monkeypatch: pytest.MonkeyPatch, kept: int, widest: int) -> None:
         monkeypatch.setattr(near_clifford, "STATEVECTOR_QUBITS", widest)
-        observables = (*OBSERVABLES, observable("y", YXI=0.7, IYY=-0.2, XYZ=1.0))
+        observables = (*OBSERVABLES, *(observable(pauli.lower(), **{pauli: 1.0}) for pauli in Y_STRINGS))
         training.cache_clear()
         found = training(CHAIN, observables, 8, kept, 1)
         training.cache_clear()
@@ -186,7 +187,8 @@ class TestTraining:
                 assert value == pytest.approx(state.expectation_value(operator).real, abs=1e-9)
             angles = [item.operation.params[0] for item in load(source).data if item.operation.name == "rz"]
             assert sum(abs(math.remainder(float(angle), math.pi / 2)) > 1e-9 for angle in angles) <= (kept if widest else 0)
-        assert np.abs(found.exact).max() > 0.5
+        odd = [index + 2 for index, pauli in enumerate(Y_STRINGS) if pauli.count("Y") == 1]
+        assert np.abs(found.exact[:, odd]).max() > 0.5
 
     def test_training_circuits_keep_the_gates_that_are_noisy(self) -> None:
         device = Device(aer.snapshot("aer_noisy"))
@@ -222,7 +224,7 @@ def test_regression_finds_the_value_where_noise_is_what_it_can_learn(method: str
     estimates = [_drawn(workload, method, {"training_ratio": 4.0}, seed, noisy) for seed in range(60)]
     scores = _scores(estimates, 0, exact)
     assert abs(scores.mean()) < 0.6
-    assert 0.6 < scores.std() < 1.3
+    assert 0.75 < scores.std() < 1.3
     assert np.mean([abs(row[0].value - exact) for row in estimates]) < abs(noisy(exact, 1) - exact) / 4
     assert np.mean([row[0].raw_value for row in estimates]) == pytest.approx(noisy(exact, 1), abs=0.01)
 
