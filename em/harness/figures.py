@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
-from em.harness.summary import Line
+from em.harness.summary import CONTROL, Line
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31", "#b2182b", "#4d4d4d")
 _MARKS = "osD^vP*Xhd"
-CONTROL = "raw"
 
 
 def styles(methods: Sequence[str]) -> Mapping[str, dict[str, object]]:

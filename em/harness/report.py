@@ -102,7 +102,7 @@ def _accuracy(found: Sequence[Line], compared: Comparison | None) -> Section:
     )
     says = (
         "All budgets and devices together. Errors are |estimate - ideal| in units of the observable's bound. The control, raw, "
-        "is what the very same runs say without mitigation; shots and USD are means per task, with calibration and folded circuits."
+        "is no mitigation on the same circuits, devices and budgets; shots and USD are means per task, calibration included."
     )
     if compared is None:
         return Section("Accuracy", (says,), table=Table(headings, rows))
