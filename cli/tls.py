@@ -22,7 +22,8 @@ from kms.tls.contexts import client_context
 from kms.tls.errors import TlsError
 from kms.tls.handshake import Handshake
 from kms.tls.policies import DEFAULT, POLICIES, policy
-from kms.tls.serving import Listener, Renewing
+from kms.tls.relaying import relay
+from kms.tls.serving import Listener, Renewing, say
 from schemas.record import now
 from streams.settings import Settings
 from streams.sync_client import SyncClient
@@ -47,14 +48,19 @@ def server(
         list[str] | None, typer.Option(help="What clients call it; may be given again.", show_default="localhost and the address")
     ] = None,
     hours: Annotated[float, typer.Option(help="Lifetime of its certificates; new ones come in time.", min=0.01, max=168)] = 24.0,
+    forward: Annotated[
+        str,
+        typer.Option(help="host:port of a plain TCP service that serves the clients.", show_default="tells what was negotiated"),
+    ] = "",
     publish: Publish = False,
     home: Home = None,
 ) -> None:
-    """Listen, tell each client what was negotiated, and print each handshake; until Ctrl-C.
+    """Listen, serve each client, and print each handshake; until Ctrl-C.
 
     Its keys are made here, live in memory and are never written down.
     """
-    chosen, rules = settings(home), policy(policy_name)
+    chosen, rules, behind = settings(home), policy(policy_name), _address(forward) if forward else None
+    service = (lambda channel, _: relay(channel, behind)) if behind else say
     context = Renewing(_authority(chosen), rules, name or ["localhost", host], timedelta(hours=hours))
     with _publishing(chosen, publish) as send:
 
@@ -63,7 +69,7 @@ def server(
             typer.echo(f"{now():%H:%M:%S} {handshake.outcome} {handshake.peer[0]} {found}{handshake.finding}")
             send(handshake)
 
-        with Listener(rules.name, context, report, host=host, port=port) as listener:
+        with Listener(rules.name, context, report, service=service, host=host, port=port) as listener:
             typer.echo(f"policy {rules.name} at {listener.address[0]}:{listener.address[1]}; clients need {chosen.home / CA_FILE}")
             try:
                 threading.Event().wait()
@@ -86,12 +92,9 @@ def client(
 
     Exit status 1 when there is no connection, and why.
     """
-    chosen, rules = settings(home), policy(policy_name)
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isdigit() or not 0 < int(port) < 65536:
-        raise typer.BadParameter(f"{address!r} is no host:port")
+    chosen, rules, there = settings(home), policy(policy_name), _address(address)
     context = client_context(rules, read_roots(ca or chosen.home / CA_FILE))
-    channel, handshake = connect(context, host.strip("[]"), int(port), rules.name, name=name)
+    channel, handshake = connect(context, *there, rules.name, name=name)
     channel.close()
     typer.echo(f"{handshake.negotiated}: {handshake.finding}")
 
@@ -115,6 +118,13 @@ def demo(publish: Publish = False, home: Home = None) -> None:
     if wrong:
         raise TlsError("; ".join(wrong))
     console.print("[green]no attack went through, and every policy was kept[/]")
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise typer.BadParameter(f"{text!r} is no host:port")
+    return host.strip("[]"), int(port)
 
 
 def _authority(chosen: Settings) -> Callable[[], Authority]:

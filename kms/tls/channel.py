@@ -50,6 +50,7 @@ class Channel:
         self._peer = sock.getpeername()[:2]
         self._first: bytes | None = b""
         self._hello: ClientHello | None = None
+        self.ended = False
         if end == "server":
             self._tls.set_accept_state()
         else:
@@ -95,6 +96,40 @@ class Channel:
             return b""
         return received
 
+    def fileno(self) -> int:
+        """The socket's, for `select`: when it is readable, `arrived` does not wait."""
+        return self._socket.fileno()
+
+    def arrived(self) -> list[bytes]:
+        """Waits for bytes of the peer, and returns what they make known; `ended` says when it was the last.
+
+        Raises:
+            PeerSilent, HandshakeRefused: as `receive`.
+        """
+        self._fill(time.monotonic() + self._seconds)
+        return self.decoded()
+
+    def decoded(self) -> list[bytes]:
+        """What is known without waiting: some may have come with the end of the handshake.
+
+        Raises:
+            PeerSilent, HandshakeRefused: as `receive`.
+        """
+        found: list[bytes] = []
+
+        def read() -> None:
+            while True:
+                try:
+                    found.append(self._tls.recv(_CHUNK))
+                except SSL.WantReadError:
+                    return
+
+        try:
+            self._pump(read, time.monotonic())
+        except SSL.ZeroReturnError:
+            self.ended = True
+        return found
+
     def close(self) -> None:
         """Says that the connection ends, and closes it."""
         try:
@@ -129,6 +164,7 @@ class Channel:
             if self._end == "client":
                 self._watch(outgoing)
             try:
+                self._socket.settimeout(self._seconds)
                 self._socket.sendall(outgoing)
             except OSError as error:
                 raise PeerSilent(f"the {self._other} is gone: {error}") from None

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -20,7 +21,9 @@ from schemas.record import now
 
 log = logging.getLogger(__name__)
 
-_THREADS = 32
+_THREADS = 256
+"""Connections at a time; more wait."""
+
 _BACKLOG = 128
 _RENEW_AT = 2 / 3
 """The part of its lifetime after which a key is replaced."""
@@ -59,13 +62,23 @@ class Renewing:
         return server_context(self._policy.server, credentials), since + self._lifetime * _RENEW_AT
 
 
+Service = Callable[[Channel, Handshake], None]
+"""What is done with a connection once it stands."""
+
+
+def say(channel: Channel, handshake: Handshake) -> None:
+    """Tells the client in one line of JSON what was negotiated."""
+    channel.send(handshake.detail().encode() + b"\n")
+
+
 class Listener:
-    """Accepts connections, reports each handshake, and says in one line of JSON what was negotiated. For `with`.
+    """Accepts connections, reports each handshake, and serves those that stand. For `with`.
 
     Args:
         policy: for the reports.
         context: called for each connection.
         report: told of each handshake, in the connection's thread, before the client hears of it.
+        service: what is done with a connection; it is closed afterwards.
         host: to listen at.
         port: 0 takes a free one.
         seconds: that a handshake may take.
@@ -80,11 +93,13 @@ class Listener:
         context: Callable[[], SSL.Context],
         report: Callable[[Handshake], None],
         *,
+        service: Service = say,
         host: str = "127.0.0.1",
         port: int = 0,
         seconds: float = SECONDS,
     ) -> None:
-        self._policy, self._context, self._report, self._seconds = policy, context, report, seconds
+        self._policy, self._context, self._report, self._service, self._seconds = policy, context, report, service, seconds
+        self._open: set[socket.socket] = set()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
@@ -99,6 +114,9 @@ class Listener:
         self._socket.shutdown(socket.SHUT_RDWR)  # ends `accept`
         self._socket.close()
         self._thread.join()
+        for sock in list(self._open):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
         self._pool.shutdown()
 
     def serve(self) -> None:
@@ -108,6 +126,7 @@ class Listener:
                 sock, _ = self._socket.accept()
             except OSError:
                 return  # closed
+            self._open.add(sock)
             self._pool.submit(self._handle, sock)
 
     def _handle(self, sock: socket.socket) -> None:
@@ -118,9 +137,11 @@ class Listener:
                 log.info("%s", found.detail())
                 self._report(found)
                 if found.negotiated is not None:
-                    channel.send(found.detail().encode() + b"\n")
+                    self._service(channel, found)
                     channel.close()
             except (HandshakeRefused, PeerSilent) as error:
                 log.info("%s", error)
             except Exception:
                 log.exception("a connection could not be served")
+            finally:
+                self._open.discard(sock)
