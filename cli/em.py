@@ -14,6 +14,7 @@ from rich.table import Table
 
 from backends import registry
 from cli import screen
+from cli.em_train import train
 from em.errors import EmError
 from em.harness import night
 from em.harness.documents import write
@@ -83,6 +84,9 @@ def run_command(
     display(store, screen.console())
     if ran.failed or ran.problems:
         raise EmError("; ".join([*ran.problems, f"{ran.failed} tasks failed: run the same again"] if ran.failed else ran.problems))
+
+
+app.command()(train)
 
 
 @app.command("report")

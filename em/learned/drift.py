@@ -1,0 +1,55 @@
+"""A real device day after day: measured on, never learned from. The files are the user's; none comes with this package."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from backends import ibm_fake
+from backends.calibration import from_properties
+from backends.device import Device
+from backends.terms import terms_of
+from em.errors import EmError
+from em.learned.cases import SETTINGS, Case
+
+DEVICE = "perth"
+MEASURED = ("random + readout", "ising + readout", "vqe")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The device under the properties in a file, as IBM's service gives them."""
+
+    path: Path
+
+    @lru_cache(maxsize=64)  # noqa: B019 - few, and equal ones are the same device
+    def device(self) -> Device:
+        """The device; kept, with what it has compiled."""
+        properties, configuration = json.loads(self.path.read_text()), ibm_fake.shipped(DEVICE, "conf")
+        name = f"fake_{DEVICE}"
+        return Device(from_properties(name, ibm_fake.PROVIDER, properties, configuration, terms_of("fake_jakarta")))
+
+
+def days(folder: Path, circuits: range, seed: int, shots: int) -> Iterator[Case]:
+    """These circuits of each of `MEASURED`, each on a day of its own, evenly over the files of the folder.
+
+    Raises:
+        EmError: no files in the folder.
+    """
+    files = sorted(folder.glob("**/*.json"))
+    if not files:
+        raise EmError(f"there are no daily properties (*.json) in {folder}")
+    for number in circuits:
+        for order, name in enumerate(MEASURED):
+            yield Case(
+                f"{name}, real drift",
+                SETTINGS[name].draw(number, seed),
+                Day(_evenly(files, number, circuits)),
+                shots,
+                10 * number + order,
+            )
+
+
+def _evenly(files: Sequence[Path], number: int, circuits: range) -> Path:
+    return files[(number - circuits.start) * len(files) // len(circuits)]

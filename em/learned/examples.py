@@ -1,0 +1,71 @@
+"""From cases to numbers: the features of every Pauli string, its exact value, and how strings add up to observables."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends import qasm
+from backends.adapter import Run, Work
+from em.families import Instance
+from em.families.family import exact, observable
+from em.harness.executions import Executions
+from em.learned.cases import Case
+from em.learned.features import runs, table
+from em.methods.samples import Floats, Sample
+from em.observables import bound, coefficients, grouped
+from em.planning import TRANSPILER_SEED
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One case, as a model sees it.
+
+    Attributes:
+        features: (strings, features).
+        ideal: (strings,) exact values.
+        terms: (observables, strings) coefficients.
+        bounds: (observables,): sums of |coefficients|: the units of errors.
+    """
+
+    case: Case
+    features: Floats
+    ideal: Floats
+    terms: Floats
+    bounds: Floats
+
+
+def examples(cases: Iterable[Case], draws: int = 1) -> Iterator[Example]:
+    """Each case, simulated exactly once and sampled with its shots, `draws` times."""
+    for case in cases:
+        yield from _sampled(case, draws)
+
+
+def _sampled(case: Case, draws: int) -> Iterator[Example]:
+    instance, executions = case.instance, Executions(case.drawn.device())
+    groups = grouped(instance.observables)
+    work = Work((instance.source,), runs(0, case.shots, groups), case.seed, TRANSPILER_SEED)
+    executions.prepare([work])
+    paulis = [pauli for group in groups for pauli in group.paulis]
+    ideal, summed = _ideal(instance, paulis), [coefficients(each) for each in instance.observables]
+    terms = np.array([[each.get(pauli, 0.0) for pauli in paulis] for each in summed])
+    bounds = np.array([bound(each) for each in instance.observables])
+    for draw in range(draws):
+        result = executions.run(replace(work, seed=case.seed + draw)).result
+        samples = [Sample.of(group.qubits, [Run(0, 1)], [seen]) for group, seen in zip(groups, result.counts, strict=True)]
+        told = [forecast for forecast in result.forecasts if forecast is not None]
+        yield Example(case, table(instance.source, groups, samples, told), ideal, terms, bounds)
+
+
+def _ideal(instance: Instance, paulis: Sequence[str]) -> Floats:
+    known = dict(zip((each.name for each in instance.observables), instance.ideal, strict=True))
+    if all(pauli in known for pauli in paulis):
+        return np.array([known[pauli] for pauli in paulis])
+    return np.array(exact(qasm.program(instance.source).body, [observable(pauli, {pauli: 1.0}) for pauli in paulis]))
+
+
+def stacked(found: Sequence[Example]) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """(rows, features), (rows,) exact values, and (rows,) which example each row is from."""
+    rows = np.repeat(np.arange(len(found)), [len(each.ideal) for each in found])
+    return np.concatenate([each.features for each in found]), np.concatenate([each.ideal for each in found]), rows
