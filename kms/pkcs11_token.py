@@ -28,7 +28,6 @@ class Pkcs11Token:
     def __init__(self, session: Cryptoki) -> None:
         self._session = session
         self.label = session.label
-        self.post_quantum = session.offers(Mechanism.ML_DSA)
         self._found: dict[bytes, Any] = {}
 
     def place(self, name: str) -> Place | None:

@@ -24,8 +24,6 @@ class Token(Protocol):
     """What the key ring and the signers need of a token. Safe to use from several threads."""
 
     label: str
-    post_quantum: bool
-    """True when post-quantum keys live inside; False when the token only seals their seeds."""
 
     def generate(self, spec: KeySpec) -> TokenKey:
         """A new key pair. Callers hold a lock across processes: a token need not bear two writers."""

@@ -19,7 +19,7 @@ def say(word):
 class SoftToken:
     """Post-quantum keys in memory."""
 
-    label, post_quantum = "soft", True
+    label = "soft"
 
     def __init__(self, seconds=0.0):
         self.secrets, self.seconds = {}, seconds

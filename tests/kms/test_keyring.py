@@ -1,6 +1,8 @@
 """The key ring keeps names and states, shares them between processes, and holds nothing secret."""
 
 import hashlib
+import json
+from datetime import timedelta
 
 import pytest
 
@@ -8,6 +10,7 @@ from kms.errors import KeyRingError, TrustError, UnknownAlgorithm
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE
 from kms.trust import TrustRoot
+from schemas.record import now
 
 SUITES = ("ECDSA-P384", "ML-DSA-65")
 
@@ -100,6 +103,18 @@ def test_a_trust_root_that_demands_nothing_or_the_unknown_is_refused(tmp_path):
         TrustRoot((), ("ROT13",))
     with pytest.raises(TrustError, match="there is no trust root"):
         TrustRoot.load(tmp_path / "none.json")
+
+
+def test_a_trust_root_of_the_first_format_is_read_and_has_no_limits(ring, keys, tmp_path):
+    ring.public().save(tmp_path / "trust.json")
+    document = json.loads((tmp_path / "trust.json").read_text())
+    for entry in document["keys"]:
+        del entry["life"], entry["ranges"]
+    (tmp_path / "trust.json").write_text(json.dumps({**document, "format": 1}))
+    read = TrustRoot.load(tmp_path / "trust.json")
+    assert {key.kid for key in read.verifying(LOG_USE)} >= {key.public.kid for key in keys}
+    for key in read.verifying(LOG_USE):
+        key.check_place("any/0", 10**9, now() - timedelta(days=10_000))
 
 
 def test_of_a_destroyed_key_nothing_stays_in_the_file(token, tmp_path):
