@@ -122,8 +122,9 @@ def test_a_demo_in_which_a_policy_is_not_kept_fails(quantumai, monkeypatch):
     assert (said.exit_code, said.stderr) == (1, "quantumai: attack a went through; policy b was not kept\n")
 
 
-@pytest.mark.parametrize("address", ["localhost", "localhost:", "localhost:99999", "localhost:http"])
+@pytest.mark.parametrize("address", ["localhost", "localhost:", "localhost:99999", "localhost:http", ":80"])
 def test_an_address_without_a_port_is_misuse(quantumai, address):
-    said = quantumai("tls", "client", address)
-    assert said.exit_code == 2
-    assert "is no host:port" in said.stderr
+    for arguments in (("client", address), ("server", "--forward", address)):
+        said = quantumai("tls", *arguments)
+        assert said.exit_code == 2
+        assert "is no host:port" in said.stderr
