@@ -34,7 +34,11 @@ def services() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("schema", "file"),
-    [("vendor.compose-spec", "docker-compose.yml"), ("vendor.github-workflows", ".github/workflows/ci.yml")],
+    [
+        ("vendor.compose-spec", "docker-compose.yml"),
+        ("vendor.github-workflows", ".github/workflows/ci.yml"),
+        ("vendor.github-workflows", ".github/workflows/nightly.yml"),
+    ],
 )
 def test_files_follow_their_specifications(schema: str, file: str) -> None:
     checked = _check(schema, ROOT / file)
