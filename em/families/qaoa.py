@@ -1,5 +1,5 @@
 """QAOA for MaxCut on random 3-regular graphs, angles optimised without noise; measured is the expected cut. Farhi et al. 2014,
-arXiv:1411.4028. Depth counts the rounds p. The start is the fixed-angle optimum of Wurtz and Lykov 2021 (arXiv:2107.00677)."""
+arXiv:1411.4028. Depth counts the rounds p. They start near the fixed angles of Wurtz and Lykov 2021 (arXiv:2107.00677)."""
 
 from collections.abc import Callable, Sequence
 
