@@ -57,6 +57,10 @@ as_root apt-get update || true  # what is known already may be enough
 if [[ ${#needed[@]} -gt 0 ]]; then install "${needed[@]}"; fi
 for package in "${wanted[@]}"; do
   if [[ "$package" == cargo ]] && cargo_is_new; then continue; fi
+  # Tests start a PostgreSQL of their own: Debian shall not start one beside it.
+  if [[ "$package" == postgresql ]] && install postgresql-common; then
+    as_root sed -ri 's/^#?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  fi
   if install "$package"; then continue; fi
   case "$package" in
     postgresql) echo "$package cannot be had: tests of the key ring in a database are skipped" ;;
