@@ -19,12 +19,13 @@ from kms.tls import matrix
 from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority, read_roots
 from kms.tls.channel import connect
 from kms.tls.contexts import client_context
-from kms.tls.errors import TlsError
+from kms.tls.errors import NotReported, TlsError
 from kms.tls.handshake import Handshake
 from kms.tls.policies import DEFAULT, POLICIES, policy
 from kms.tls.relaying import relay
 from kms.tls.serving import Listener, Renewing, say
 from schemas.record import now
+from streams.errors import StreamsError
 from streams.settings import Settings
 from streams.sync_client import SyncClient
 
@@ -140,7 +141,14 @@ def _publishing(chosen: Settings, publish: bool) -> Iterator[Callable[[Handshake
         yield lambda _: None
         return
     with SyncClient(chosen, source="/tls") as connected:
-        yield lambda handshake: connected.publish_audit(handshake.audit())
+
+        def send(handshake: Handshake) -> None:
+            try:
+                connected.publish_audit(handshake.audit())
+            except StreamsError as error:
+                raise NotReported(f"a handshake cannot be published: {error}") from error
+
+        yield send
 
 
 def _table(cells: dict[tuple[str, str], matrix.Cell]) -> Table:

@@ -34,5 +34,9 @@ class HandshakeRefused(TlsError, InputError):
     """One end refused the other; the message says which, and why."""
 
 
+class NotReported(TlsError, OutageError):
+    """Whoever must be told of a handshake cannot be told, so the connection is not served."""
+
+
 class PeerSilent(TlsError, OutageError):
     """The peer does not answer, or closed the connection."""

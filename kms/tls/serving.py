@@ -11,12 +11,14 @@ from typing import Self
 
 from OpenSSL import SSL
 
+from kms.errors import KmsError
 from kms.tls.authority import LEAF_LIFETIME, Authority
 from kms.tls.channel import SECONDS, Channel
 from kms.tls.contexts import server_context
 from kms.tls.errors import HandshakeRefused, PeerSilent
 from kms.tls.handshake import Handshake
 from kms.tls.policies import Policy
+from schemas.errors import OutageError
 from schemas.record import now
 
 log = logging.getLogger(__name__)
@@ -52,8 +54,8 @@ class Renewing:
             if now() >= self._due:
                 try:
                     self._context, self._due = self._renewed()
-                except Exception:
-                    log.exception("the certificates of this server could not be renewed; the next connection tries again")
+                except (KmsError, OSError) as error:
+                    log.error("the certificates of this server are not renewed, the next connection tries again: %s", error)
             return self._context
 
     def _renewed(self) -> tuple[SSL.Context, datetime]:
@@ -141,6 +143,8 @@ class Listener:
                     channel.close()
             except (HandshakeRefused, PeerSilent) as error:
                 log.info("%s", error)
+            except OutageError as error:
+                log.error("a connection was not served: %s", error)
             except Exception:
                 log.exception("a connection could not be served")
             finally:

@@ -12,11 +12,13 @@ import pytest
 
 from cli import tls
 from kms.tls import matrix
+from kms.tls.handshake import Handshake
 from kms.tls.policies import POLICIES
 from schemas.manifests import KmsAudit
 from schemas.record import now
 from streams.broker import free_port
 from streams.client import Client
+from streams.errors import BrokerUnavailableError
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"kryoptic": ROOT / "build" / "token" / "libkryoptic_token.so", "softhsm2": Path("/usr/lib/softhsm/libsofthsm2.so")}
@@ -112,6 +114,29 @@ def test_a_broker_that_is_asked_for_and_down_is_one_sentence(quantumai, monkeypa
     said = quantumai("tls", "demo", "--publish")
     assert (said.exit_code, said.stdout, said.stderr.count("\n")) == (1, "", 1)
     assert said.stderr.startswith("quantumai: no Kafka broker answers at 127.0.0.1:")
+
+
+def test_a_broker_that_goes_away_ends_the_demo_in_one_sentence(quantumai, monkeypatch):
+    class Gone:
+        def __init__(self, *_, **__):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def publish_audit(self, audit):
+            assert audit.action == "tls.handshake"
+            raise BrokerUnavailableError("no Kafka broker answers")
+
+    refused = Handshake("server", "dual", ("::1", 1), None, None, "the client refused: unknown ca", "DENIED")
+    monkeypatch.setattr(tls, "SyncClient", Gone)
+    monkeypatch.setattr(tls, "_authority", lambda _: lambda: None)
+    monkeypatch.setattr(matrix, "run", lambda _, seen: seen(refused))
+    said = quantumai("tls", "demo", "--publish")
+    assert (said.exit_code, said.stderr) == (1, "quantumai: a handshake cannot be published: no Kafka broker answers\n")
 
 
 def test_a_demo_in_which_a_policy_is_not_kept_fails(quantumai, monkeypatch):

@@ -17,7 +17,7 @@ from kms.keyring import KeyRing
 from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority
 from kms.tls.channel import connect
 from kms.tls.contexts import client_context
-from kms.tls.errors import HandshakeRefused, PeerSilent
+from kms.tls.errors import HandshakeRefused, NotReported, PeerSilent
 from kms.tls.hello import first_message
 from kms.tls.leaves import Credential
 from kms.tls.policies import POLICIES
@@ -191,14 +191,14 @@ def test_certificates_are_renewed_while_the_server_runs_and_an_error_of_renewal_
         broken.set()
         context._due -= timedelta(hours=1)
         assert {met(listener.address, policy, authority.roots.values()).kid} == kids
-    assert "could not be renewed" in caplog.text
+    assert "are not renewed, the next connection tries again: the token is gone" in caplog.text
 
 
 def test_a_report_that_fails_serves_nobody(authority, caplog):
     """What cannot be audited is not served."""
 
     def report(_):
-        raise OSError("the broker is gone")
+        raise NotReported("the broker is gone")
 
     policy = POLICIES["pqc-required"]
     with Listener("pqc-required", Renewing(lambda: authority, policy, ["localhost"]), report) as listener:
@@ -207,7 +207,9 @@ def test_a_report_that_fails_serves_nobody(authority, caplog):
         with pytest.raises(PeerSilent, match=r"closed the connection without an end in order|is gone"):
             channel.receive()
         channel.close()
-    assert "the broker is gone" in caplog.text
+    assert [(record.message, record.exc_info) for record in caplog.records if record.levelname == "ERROR"] == [
+        ("a connection was not served: the broker is gone", None)
+    ]
 
 
 WRITTEN: list[str] = []

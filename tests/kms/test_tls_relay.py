@@ -113,6 +113,25 @@ def test_the_end_of_either_side_is_passed_on(authority):
                 assert behind.recv(100) == b""
 
 
+def test_a_client_that_has_ended_is_an_end_for_the_service_which_may_still_speak(authority):
+    with socket.create_server(("127.0.0.1", 0)) as service, front(authority, service.getsockname()) as address:
+        channel, _ = hybrid(authority, address)
+        behind, _ = service.accept()
+        with behind:
+            behind.settimeout(SECONDS)
+            channel.send(b"all of it")
+            channel._tls.shutdown()
+            channel._flush()
+            asked = b""
+            while data := behind.recv(100):
+                asked += data
+            assert asked == b"all of it"
+            behind.sendall(b"the answer")
+        assert channel.receive() == b"the answer"
+        assert channel.receive() == b""
+        channel.close()
+
+
 def test_a_service_that_is_not_there_serves_nobody(authority, caplog):
     caplog.set_level("INFO", "kms.tls.serving")
     with socket.create_server(("127.0.0.1", 0)) as gone:
