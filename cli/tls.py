@@ -71,7 +71,8 @@ def server(
             send(handshake)
 
         with Listener(rules.name, context, report, service=service, host=host, port=port) as listener:
-            typer.echo(f"policy {rules.name} at {listener.address[0]}:{listener.address[1]}; clients need {chosen.home / CA_FILE}")
+            at = f"[{host}]" if ":" in host else listener.address[0]
+            typer.echo(f"policy {rules.name} at {at}:{listener.address[1]}; clients need {chosen.home / CA_FILE}")
             try:
                 threading.Event().wait()
             except KeyboardInterrupt:
