@@ -40,7 +40,7 @@ def _connected() -> IbmRuntime:
     return backend
 
 
-def _result(backend: IbmRuntime, job: str, seconds: float = 20) -> Result:
+def _result(backend: IbmRuntime, job: str, seconds: float = 120) -> Result:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         result = backend.result(job)
