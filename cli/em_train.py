@@ -23,7 +23,7 @@ def train(
     *,
     seed: Annotated[int, typer.Option(help="Of circuits, calibrations, shots and forests.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the model.", show_default="the one that methods use")] = DATA,
-    circuits: Annotated[int, typer.Option(help="Circuits of each setting to measure on.")] = 28,
+    circuits: Annotated[int, typer.Option(help="Circuits of each setting to measure on.")] = 40,
     fit: Annotated[bool, typer.Option("--fit/--no-fit", help="Make a model, or measure the one that is there.")] = True,
     drift: Annotated[
         Path | None, typer.Option(help="Folder of a real ibm_perth's daily properties: measured on these, too.")
@@ -44,9 +44,9 @@ def train(
     outside = lines(scores(cases(OUTSIDE, range(circuits // 2), UNSEEN, other, shots=(SHOTS,)), out))
     _show([*inside, *real], "in range: mean |error| in units of the observable's bound", console)
     _show(outside, "out of range: raw stands in where it abstains", console)
-    if fit:
-        (out / "card.md").write_text(card(model, [*inside, *real], outside, f"quantumai em train --seed {seed}"))
-        console.print(f"model and card: {out}")
+    command = f"quantumai em train --seed {model.about['seed']} --circuits {circuits}"
+    (out / "card.md").write_text(card(model, [*inside, *real], outside, command))
+    console.print(f"model and card: {out}")
 
 
 def _show(found: Sequence[Line], title: str, console: Console) -> None:

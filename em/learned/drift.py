@@ -9,9 +9,12 @@ from pathlib import Path
 from backends import ibm_fake
 from backends.calibration import from_properties
 from backends.device import Device
+from backends.errors import WorkRefusedError
 from backends.terms import terms_of
 from em.errors import EmError
+from em.families import Instance
 from em.learned.cases import SETTINGS, Case
+from em.planning import TRANSPILER_SEED
 
 DEVICE = "perth"
 MEASURED = ("random + readout", "ising + readout", "vqe")
@@ -42,14 +45,21 @@ def days(folder: Path, circuits: range, seed: int, shots: int) -> Iterator[Case]
         raise EmError(f"there are no daily properties (*.json) in {folder}")
     for number in circuits:
         for order, name in enumerate(MEASURED):
-            yield Case(
-                f"{name}, real drift",
-                SETTINGS[name].draw(number, seed),
-                Day(_evenly(files, number, circuits)),
-                shots,
-                10 * number + order,
-            )
+            instance = SETTINGS[name].draw(number, seed)
+            day = _day(files, (number - circuits.start) * len(files) // len(circuits), instance)
+            yield Case(f"{name}, real drift", instance, day, shots, len(MEASURED) * number + order)
 
 
-def _evenly(files: Sequence[Path], number: int, circuits: range) -> Path:
-    return files[(number - circuits.start) * len(files) // len(circuits)]
+def _day(files: Sequence[Path], first: int, instance: Instance) -> Day:
+    """The first day from `first` on, then from the beginning, on which the device has enough qubits and couplings that work.
+
+    Raises:
+        EmError: there is none.
+    """
+    for path in (*files[first:], *files[:first]):
+        try:
+            Day(path).device().compile(instance.source, TRANSPILER_SEED, 2)
+        except WorkRefusedError:
+            continue
+        return Day(path)
+    raise EmError(f"on no day of {files[0].parent} could the device run {instance.qubits} qubits")

@@ -10,16 +10,19 @@
 | `zne-*` | noise folded up (parameters `scale_factors` and `fold`), extrapolated to none by the rest of the name |
 | `cdr`, `vncdr` | a fit to near-Clifford circuits, at one noise scale or at several |
 | `vd` | two copies, read as one purer copy |
+| `ml-qem` | a random forest corrects raw values; `-linear` and `-boosting` are its controls |
 
-All but the last three are parts: `Mitigated(reader, extrapolation, treatments)` puts any of them together. The table holds the
+All but the last four are parts: `Mitigated(reader, extrapolation, treatments)` puts any of them together. The table holds the
 combinations that are worth it.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from em.learned.model import REGRESSORS
 from em.methods.correlated import CorrelatedReader
 from em.methods.distillation import VirtualDistillation
+from em.methods.learned import Learned
 from em.methods.method import Cost, Estimate, Method, Workload
 from em.methods.mitigated import Mitigated
 from em.methods.raw import RawReader
@@ -48,6 +51,7 @@ _ALL: tuple[Method, ...] = (
     CliffordRegression(),
     CliffordRegression(variable=True),
     VirtualDistillation(),
+    *(Learned(regressor) for regressor in REGRESSORS),
 )
 
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _ALL})
