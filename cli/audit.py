@@ -34,6 +34,7 @@ TrustFile = Annotated[
 
 def verify(
     file: Annotated[Path | None, typer.Argument(help="An exported file.", show_default="the topics")] = None,
+    *,
     start: From = "beginning",
     stop: To = "end",
     trust: TrustFile = None,
@@ -41,7 +42,7 @@ def verify(
         bool,
         typer.Option(
             "--every-signature",
-            help="Check the signatures of every checkpoint: that each was made. The newest of a log already vouch for all its leaves.",
+            help="Check the signatures of every checkpoint; the newest of a log already vouch for all its leaves.",
         ),
     ] = False,
     home: Home = None,

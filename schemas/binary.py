@@ -68,12 +68,16 @@ _PYTHON_TYPES = {
 def writer(schema: Any) -> Write:
     """A function that appends the encoding of a record to `put`; records are taken from models, validated ones."""
     functions: dict[str, list[str]] = {}
-    name = _record(schema, functions)
-    namespace = dict(_NAMES)
+    write: Write = compiled(_record(schema, functions), functions, _NAMES)
+    return write
+
+
+def compiled(name: str, functions: Mapping[str, list[str]], names: Mapping[str, Any]) -> Any:
+    """The function of that name, of functions given by their lines, which may use each other and `names`."""
+    namespace = dict(names)
     for source in functions.values():
         exec("\n".join(source), namespace)  # noqa: S102 - our own schema's field names, nothing from outside
-    write: Write = namespace[name]
-    return write
+    return namespace[name]
 
 
 def _record(schema: Any, functions: dict[str, list[str]]) -> str:

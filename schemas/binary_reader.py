@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeAlias
 
-from schemas.binary import indented, kind_of
+from schemas.binary import compiled, indented, kind_of
 
 Read: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
 """(bytes, where to begin) -> (fields, the first byte behind them)."""
@@ -70,11 +70,7 @@ _PRIMITIVES: Mapping[str, tuple[str, ...]] = {  # {0} is what the value is assig
 def reader(schema: Any) -> Read:
     """A function that reads the fields of a record, nested records as dicts; it may end beyond a body that is cut off."""
     functions: dict[str, list[str]] = {}
-    name = _record(schema, functions)
-    namespace = dict(_NAMES)
-    for source in functions.values():
-        exec("\n".join(source), namespace)  # noqa: S102 - our own schema's field names, nothing from outside
-    read: Read = namespace[name]
+    read: Read = compiled(_record(schema, functions), functions, _NAMES)
     return read
 
 
