@@ -23,7 +23,7 @@ def train(
     *,
     seed: Annotated[int, typer.Option(help="Of circuits, calibrations, shots and forests.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the model.", show_default="the one that methods use")] = DATA,
-    circuits: Annotated[int, typer.Option(help="Circuits of each setting to measure on.")] = 40,
+    circuits: Annotated[int, typer.Option(help="Circuits of each setting to measure on.")] = 30,
     fit: Annotated[bool, typer.Option("--fit/--no-fit", help="Make a model, or measure the one that is there.")] = True,
     drift: Annotated[
         Path | None, typer.Option(help="Folder of a real ibm_perth's daily properties: measured on these, too.")

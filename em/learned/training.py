@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,9 +51,9 @@ class Sizes:
         leaves: of each tree.
     """
 
-    random: int = 110
-    ising: int = 340
-    vqe: int = 40
+    random: int = 140
+    ising: int = 480
+    vqe: int = 100
     copies: int = 2
     draws: int = 2
     conformal: int = 24
@@ -111,7 +112,7 @@ def regressors_of(seed: int, sizes: Sizes) -> dict[str, Any]:
     """Unfitted, by name."""
     return {
         "forest": RandomForestRegressor(
-            sizes.trees, max_leaf_nodes=sizes.leaves, min_samples_leaf=2, max_features=0.6, random_state=seed
+            sizes.trees, max_leaf_nodes=sizes.leaves, min_samples_leaf=3, max_features=0.6, random_state=seed
         ),
         "linear": make_pipeline(StandardScaler(), Ridge(1.0)),
         "boosting": GradientBoostingRegressor(
@@ -142,17 +143,23 @@ def export(regressor: RegressorMixin, path: Path) -> None:
 
 
 def calibrated(model: Model, known: Sequence[Example]) -> dict[str, Any]:
-    """`quantiles` of each regressor's intervals, and the `threshold` of distances."""
+    """`quantiles` of each regressor's intervals, and the `threshold` of distances.
+
+    A new case does not say which setting it is of: the quantile is that of the setting which needs the largest.
+    """
     distances: list[float] = []
-    scores: dict[str, dict[str, list[float]]] = {name: {"string": [], "sum": []} for name in REGRESSORS}
+    scores: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in known:
         for name in REGRESSORS:
             prediction = model.predict(each.features, name)
             for terms in each.terms:
-                scores[name][kind(terms)].append(float(abs(terms @ (prediction.values - each.ideal)) / prediction.spread(terms)))
+                score = float(abs(terms @ (prediction.values - each.ideal)) / prediction.spread(terms))
+                scores[name, kind(terms)][each.case.setting].append(score)
                 if name == REGRESSORS[0]:
                     distances.append(prediction.distance(terms))
-    quantiles = {name: {of: quantile(np.array(found), COVERAGE) for of, found in kinds.items()} for name, kinds in scores.items()}
+    quantiles: dict[str, dict[str, float]] = {name: {} for name in REGRESSORS}
+    for (name, of), settings in scores.items():
+        quantiles[name][of] = max(quantile(np.array(found), COVERAGE) for found in settings.values())
     return {"quantiles": quantiles, "threshold": quantile(np.array(distances), USUAL)}
 
 
