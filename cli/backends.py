@@ -18,7 +18,12 @@ from cli.options import AsJson
 from schemas.calibration import CalibrationUpdated
 from streams.jobfile import load_job
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="List backends; compare what each transpile level makes of a circuit.",
+)
 
 
 @app.command("list")

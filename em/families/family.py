@@ -79,7 +79,7 @@ class Family:
         """
         draw = np.random.default_rng([seed, index, *self.name.encode()])
         width, length = (int(draw.choice(sizes)) for sizes in (self.qubits, self.depths))
-        width, length = self._checked(qubits or width, depth or length)
+        width, length = self._checked(width if qubits is None else qubits, length if depth is None else depth)
         circuit, observables = self.draw(width, length, draw)
         pairs = sum(len(item.qubits) == 2 for item in circuit.data)
         return Instance(self.name, qasm3.dumps(circuit), observables, exact(circuit, observables), width, length, pairs)

@@ -30,7 +30,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = MappingProxyType(
         "raw": (pa.float64(), "what the same run says without mitigation"),
         "estimate": (pa.float64(), "mitigated value; null where the method abstained or failed"),
         "standard_error": (pa.float64(), "one standard deviation of the estimate"),
-        "abstained": (pa.bool_(), "the method saw that its counts allow no estimate"),
+        "abstained": (pa.bool_(), "the method saw that its counts allow no estimate, or that it does not know such circuits"),
         "note": (_TEXT, "what the method did otherwise than asked, or why it abstained"),
         "error": (_TEXT, "why the task failed; null where it did not"),
         "shots": (pa.int64(), "all shots spent, calibration and training included"),

@@ -16,6 +16,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 def git_commit() -> str:
     """The commit, 40 hex digits, followed by + and a hash of what differs from it; the package's version where there is no git."""
     try:
+        if Path(_git("rev-parse", "--show-toplevel").strip()) != _ROOT:  # an environment inside somebody else's repository
+            return f"quantumai {version('quantumai')}"
         commit = _git("rev-parse", "HEAD").strip()
         changed = _git("diff", "HEAD", "--", "*.py", "*.json")
         untracked = _git("ls-files", "--others", "--exclude-standard", "--", "*.py")

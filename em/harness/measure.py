@@ -88,13 +88,14 @@ def _rows(about: Mapping[str, Any], instance: Instance, plan: Plan, executions: 
         [estimates] = plan.combine(executed.result)
     except MitigationFailedError as error:
         why = str(error)
-    shots = sum(run.shots for run in plan.work.runs)
+    executed_shots = sum(run.shots for run in plan.work.runs)
+    shots = plan.method.cost(plan.workload, plan.parameters).shots  # what it took to learn a method is charged, too
     shared = {
         **about,
         "shots": shots,
         "executions": len(plan.work.runs),
         "device_seconds": executed.result.execution_seconds,
-        "cost_usd": executed.result.cost_usd,
+        "cost_usd": executed.result.cost_usd * shots / executed_shots,
         "engine": executed.engine,
         "approximate": executed.approximate,
         "compute_seconds": time.perf_counter() - began,
@@ -109,7 +110,7 @@ def _rows(about: Mapping[str, Any], instance: Instance, plan: Plan, executions: 
             "raw": estimate and estimate.raw_value,
             "estimate": estimate and estimate.value,
             "standard_error": estimate and estimate.standard_error,
-            "abstained": estimate is None,
+            "abstained": estimate is None or estimate.abstained,
             "note": why if estimate is None else estimate.note,
         }
         for observable, ideal, estimate in zip(instance.observables, instance.ideal, estimates, strict=True)

@@ -114,8 +114,9 @@ def _moves(series: Series, nights: Sequence[Night], measured: Sequence[_Measured
         if best is not None and best.p * tests <= ALARM:
             found[name] = best
     shots = stacked["shots"]
-    if len(shots) and not np.array_equal(shots[:, -1], shots[:, -2]):
-        found["shots"] = Change(len(nights) - 1, float(np.sign(shots[:, -1].sum() - shots[:, -2].sum())), 0.0, len(tasks))
+    other = np.flatnonzero((shots != shots[:, :1]).any(axis=0))
+    if len(other):
+        found["shots"] = Change(int(other[0]), float(np.sign(shots[:, -1].sum() - shots[:, 0].sum())), 0.0, len(tasks))
     error = stacked["error"]
     return [
         _move(series, name, stacked[name], nights, best, worse=not _better(name, best, found.get("error"), error))

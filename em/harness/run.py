@@ -124,6 +124,8 @@ class _Run:
             self._ran.problems.append(f"some circuits could not be drawn: {_DIED}; the next run tries again")
         except EmError as error:
             self._ran.problems.append(str(error))
+        except Exception as error:  # the other circuits go on
+            self._ran.problems.append(f"some circuits could not be drawn: {type(error).__name__}: {error}")
         else:
             new = batch(self._scope, drawn, self._ids, self._claimed)
             asked = len(drawn) * self._scope.size // (len(self._scope.families) * self._scope.circuits)
@@ -141,3 +143,5 @@ class _Run:
                 self._batches.append((job, attempt + 1))
             else:
                 yield job, failed(job, _DIED)
+        except Exception as error:  # the other batches go on
+            yield job, failed(job, f"{type(error).__name__}: {error}")

@@ -26,7 +26,7 @@ class Line:
     Attributes:
         key: what the line stands for: values of the columns that were asked for.
         values: estimates behind the figures.
-        abstained: estimates that the method declined to give.
+        abstained: estimates that the method declined to give, or left to the one that stands in.
         error, rmse: mean and root mean square of |estimate - ideal| / bound; NaN without values.
         raw_error: the mean |error| of the control.
         covered: fraction of values within two standard errors of the ideal.
@@ -105,7 +105,7 @@ def _line(key: tuple[Any, ...], rows: pa.Table) -> Line:
     return Line(
         key,
         int(given.sum()),
-        int((~given).sum()),
+        int(rows["abstained"].to_numpy(zero_copy_only=False).sum()),
         float(sizes.mean()) if given.any() else nothing,
         float(np.sqrt(np.mean(sizes**2))) if given.any() else nothing,
         float(np.abs(raw[given]).mean()) if given.any() else nothing,

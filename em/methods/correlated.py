@@ -138,6 +138,6 @@ def _read(cliques: tuple[Clique, ...], group: Group, sample: Sample, weight: Flo
         read = rest @ np.eye(len(part.inverse))[part.value]
         prepared = read @ part.inverse.T @ _lift(part.project).T
         moved = np.einsum("pr,krs->pks", part.solved @ part.project, clique.roots)
-        shared.append(-weight @ (moved * prepared[:, :, None]).reshape(len(prepared), -1))
+        shared.append(-weight @ (moved * prepared[:, :, None]).reshape(len(prepared), moved.shape[-2] * moved.shape[-1]))
     raw = sample.mean(weight @ sample.parities(group.paulis))
     return Readings(sample.mean(values), sample.variance(values), np.concatenate(shared, axis=1), raw)

@@ -123,4 +123,4 @@ class Learned:
 
 
 def _instead(raw: Estimate, why: str) -> Estimate:
-    return Estimate(raw.value, raw.standard_error, raw.raw_value, f"{STAND_IN.name} stands in: {why}")
+    return Estimate(raw.value, raw.standard_error, raw.raw_value, f"{STAND_IN.name} stands in: {why}", abstained=True)

@@ -91,12 +91,14 @@ class Estimate:
         standard_error: one standard deviation of `value`, >= 0, from shots, calibration and extrapolation together.
         raw_value: what the same run says without mitigation.
         note: what the method had to do otherwise than asked, in a sentence; mostly empty.
+        abstained: whether another method's answer stands in, since this one does not know such circuits.
     """
 
     value: float
     standard_error: float
     raw_value: float
     note: str = ""
+    abstained: bool = False
 
 
 class Method(Protocol):

@@ -58,7 +58,9 @@ class Sample:
     def mask(self, paulis: Sequence[str]) -> NDArray[np.bool_]:
         """(paulis, qubits): where each string acts."""
         acting = [set(support(pauli)) for pauli in paulis]
-        return np.array([[qubit in acts for qubit in self.qubits] for acts in acting], dtype=bool).reshape(len(paulis), -1)
+        return np.array([[qubit in acts for qubit in self.qubits] for acts in acting], dtype=bool).reshape(
+            len(paulis), len(self.qubits)
+        )
 
     def products(self, factors: Floats, paulis: Sequence[str]) -> Floats:
         """(paulis, outcomes): the product of (outcomes, qubits) `factors` over the qubits of each string, weighed."""
