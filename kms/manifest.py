@@ -6,7 +6,7 @@ verifies takes the bytes as they are. Canonical order puts `subject` last, so th
 
 import hashlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from json.encoder import encode_basestring
 from typing import Any
@@ -87,8 +87,7 @@ def completed_manifest(cause: Event[Any] | None, output: Event[JobCompleted]) ->
 
 def manifest_leaf(payload_type: str, payload: bytes) -> bytes:
     """The manifest's leaf hash: SHA-256(0x00 || DSSE pre-authentication encoding of type and payload)."""
-    kind = payload_type.encode()
-    return hashlib.sha256(b"\x00DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)).digest()
+    return hashlib.sha256(b"%b %d %b" % (_leaf_prefix(payload_type), len(payload), payload)).digest()
 
 
 def binds(manifest: ManifestRequested | ManifestSigned) -> bool:
@@ -150,6 +149,12 @@ def _exact(value: Any) -> Any:
     if isinstance(value, int) and not -_EXACT_INTEGERS < value < _EXACT_INTEGERS:
         return str(value)
     return value
+
+
+@lru_cache(maxsize=64)
+def _leaf_prefix(payload_type: str) -> bytes:
+    kind = payload_type.encode()
+    return b"\x00DSSEv1 %d %b" % (len(kind), kind)
 
 
 @cache

@@ -49,9 +49,12 @@ _NUMBER = (
     "n = data[at]",
     "at += 1",
     "if n > 127:",
-    "    if data[at] < 128:",  # two bytes, as most numbers that need more than one
+    "    if data[at] < 128:",  # two bytes or three, as most numbers that need more than one
     "        n += (data[at] << 7) - 128",
     "        at += 1",
+    "    elif data[at + 1] < 128:",
+    "        n += (data[at] << 7) + (data[at + 1] << 14) - 16512",
+    "        at += 2",
     "    else:",
     "        n, at = longer(data, at, n)",
 )
