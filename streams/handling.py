@@ -108,6 +108,7 @@ class Handling:
         self._held = [view for view in agent.views if isinstance(view, Held)]
         self._source = f"/agents/{agent.name}"
         self._writable = {*agent.writes, ManifestRequested} if agent.attest else set(agent.writes)
+        self._limits = {kind: TOPICS[kind.topic].max_bytes - _FRAMING_BYTES for kind in {*self._writable, DeadLetter}}
 
     def handle(self, inputs: Sequence[Incoming]) -> Handled:
         """Answers for all inputs, or for those that `SLICE_SECONDS` allow, or for those before one that must be tried again."""
@@ -233,7 +234,7 @@ class Handling:
 
     def _outgoing(self, record: Record, event_id: str, origin: _Origin) -> Outgoing:
         kind, key, value, partition = type(record), record.key, encode(record), origin.partition
-        limit = TOPICS[kind.topic].max_bytes - _FRAMING_BYTES
+        limit = self._limits[kind]
         if len(value) > limit:
             raise EventTooLargeError(f"a {kind.topic} event of {len(value):,} bytes is over the topic's limit of {limit:,}")
         if kind not in self._agent.same_partition and key != origin.key:

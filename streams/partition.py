@@ -24,8 +24,8 @@ from streams.views import Held
 
 logger = logging.getLogger(__name__)
 
-BATCH_EVENTS = 1000
-BACKLOG_EVENTS = 8 * BATCH_EVENTS
+BATCH_EVENTS = 3000
+BACKLOG_EVENTS = 8000
 """Above this many waiting events the partition is not fetched from: back-pressure."""
 
 ATTEMPTS = 6
