@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.registry import BACKENDS, load
+from backends.registry import BACKENDS, DEFAULT, load
 from policy.recommender import Recommender
 from scheduler.routing import Scheduler
 from streams.jobfile import load_job
@@ -27,7 +27,7 @@ def calibrations():
 @pytest.fixture(scope="module")
 def decisions(calibrations):
     """Example -> its decision, among the real devices."""
-    return _decisions({name: each for name, each in calibrations.items() if each.provider != "aer"})
+    return _decisions({name: calibrations[name] for name in DEFAULT})
 
 
 def test_all_but_the_impossible_are_routed_and_not_all_to_one_place(decisions):
@@ -37,8 +37,8 @@ def test_all_but_the_impossible_are_routed_and_not_all_to_one_place(decisions):
     assert len({decision.recommendation.method for decision in routed}) >= 3
 
 
-def test_every_decision_scores_every_backend(decisions, calibrations):
-    real = {name for name, each in calibrations.items() if each.provider != "aer"}
+def test_every_decision_scores_every_backend(decisions):
+    real = set(DEFAULT)
     for decision in decisions.values():
         assert {score.backend for score in decision.scores} == real
 
