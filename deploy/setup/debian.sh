@@ -27,6 +27,7 @@ cargo_is_new() {
 
 "$here/python.sh" >/dev/null 2>&1 || need python3 python3-venv
 java_is_new || need openjdk-17-jre-headless
+has openssl || need openssl
 has mvn || [[ -d "$here/../../build/kafka/libs" ]] || need maven
 ls /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so >/dev/null 2>&1 || need softhsm2
 # For the post-quantum token, which is built from source; without them SoftHSM2 takes its place.
