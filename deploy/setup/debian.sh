@@ -35,7 +35,8 @@ cargo_is_new || want cargo-web cargo
 has cc || want build-essential
 has perl || want perl
 has make || want make
-ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || want libclang-dev
+# libclang-cpp.so, which other packages bring, is another library and has no headers.
+ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* >/dev/null 2>&1 || want libclang-dev
 # For tests of the key ring in a database.
 has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
 if [[ ${#needed[@]} -eq 0 && ${#wanted[@]} -eq 0 ]]; then exit 0; fi
