@@ -28,6 +28,7 @@ class Command(NamedTuple):
 
 
 _PLATFORM, _JOBS, _TOPICS, _AUDIT, _EM = "1. The platform", "2. Jobs", "3. Topics", "4. Audit", "5. Error mitigation"
+_THREATS = "6. Threats"
 
 COMMANDS: Mapping[str, Command] = {
     "up": Command("platform:up", _PLATFORM, "Start Kafka and the agents on this machine."),
@@ -49,6 +50,7 @@ COMMANDS: Mapping[str, Command] = {
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
     "tls": Command("tls:app", _AUDIT, "Hybrid post-quantum TLS: serve, connect, and see what is negotiated."),
     "em": Command("em:app", _EM, "Measure mitigation methods on many circuits and devices; compare nights."),
+    "threat": Command("threat:app", _THREATS, "Score security events; train and measure the models that do."),
 }
 """All commands. A command's module is imported when the command is run, so that help comes at once."""
 

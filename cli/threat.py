@@ -1,0 +1,10 @@
+"""`quantumai threat …`: security events scored, classically and by a quantum classifier."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def threat() -> None:
+    """Score security events: classically at once, with a quantum second opinion on what is dangerous or new."""
