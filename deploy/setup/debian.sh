@@ -7,6 +7,7 @@ needed=()
 wanted=()
 
 has() { command -v "$1" >/dev/null 2>&1; }
+any() { local file; for file; do [[ ! -e "$file" ]] || return 0; done; return 1; }
 need() { needed+=("$@"); }
 want() { wanted+=("$@"); }
 
@@ -29,16 +30,16 @@ cargo_is_new() {
 java_is_new || need openjdk-17-jre-headless
 has openssl || need openssl
 has mvn || [[ -d "$here/../../build/kafka/libs" ]] || need maven
-ls /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so >/dev/null 2>&1 || need softhsm2
+any /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so || need softhsm2
 # For the post-quantum token, which is built from source; without them SoftHSM2 takes its place.
 cargo_is_new || want cargo-web cargo
 has cc || want build-essential
 has perl || want perl
 has make || want make
 # libclang-cpp.so, which other packages bring, is another library and has no headers.
-ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* >/dev/null 2>&1 || want libclang-dev
+any /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* || want libclang-dev
 # For tests of the key ring in a database.
-has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
+has initdb || any /usr/lib/postgresql/*/bin/initdb || want postgresql
 if [[ ${#needed[@]} -eq 0 && ${#wanted[@]} -eq 0 ]]; then exit 0; fi
 
 if ! has apt-get; then

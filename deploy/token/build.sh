@@ -13,6 +13,8 @@ missing() {
     exit 3
 }
 
+any() { for file in "$@"; do [ ! -e "$file" ] || return 0; done; return 1; }
+
 newest_cargo() {
     for cargo in "${CARGO:-cargo}" /usr/bin/cargo "${HOME:-/root}/.cargo/bin/cargo"; do
         version=$("$cargo" --version 2>/dev/null | cut -d' ' -f2) || continue
@@ -27,7 +29,7 @@ fi
 cargo=$(newest_cargo) || missing "no cargo of $oldest or newer was found (Debian: apt-get install cargo-web)"
 command -v cc >/dev/null || missing "no C compiler (Debian: apt-get install build-essential)"
 command -v perl >/dev/null || missing "no perl, which configures OpenSSL (Debian: apt-get install perl)"
-[ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q libclang || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 \
+[ -n "${LIBCLANG_PATH:-}" ] || any /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* \
     || missing "no libclang (Debian: apt-get install libclang-dev)"
 
 mkdir -p "$build"
