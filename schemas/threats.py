@@ -64,3 +64,47 @@ class ThreatScored(Record):
     """OCSF 2004 JSON."""
     latency_seconds: NonNegative = 0.0
     scored_at: Timestamp = Field(default_factory=now)
+
+
+class FeedPosition(Record):
+    """Up to where a feed has been read; written in the transaction of the events themselves."""
+
+    topic: ClassVar[str] = "feed.position"
+    key_field: ClassVar[str] = "feed"
+
+    feed: Identifier
+    """Which stream of bytes: the hash of its first line, and a number where several began alike."""
+    path: str
+    """Where it was last seen, for people."""
+    offset: Annotated[int, Field(ge=0)]
+    """Bytes that have been answered for."""
+    line: Annotated[int, Field(ge=0)]
+    """Lines that have been answered for."""
+    check: bytes
+    """SHA-256 of the last 1,024 bytes before `offset` (of all, where there are fewer): is this still the same stream?"""
+    unfinished: Annotated[int, Field(ge=0)] = 0
+    """Bytes behind `offset` that were dead-lettered as a line without its end; when it is completed it is read whole."""
+    updated_at: Timestamp = Field(default_factory=now)
+
+
+EscalationState = Literal["DUE", "REQUESTED", "ANSWERED", "FAILED", "TIMED_OUT"]
+
+
+class ThreatEscalated(Record):
+    """Where an escalation to a quantum backend is; the topic is compacted, so the latest record of a key is its present state."""
+
+    topic: ClassVar[str] = "threat.escalated"
+    key_field: ClassVar[str] = "event_id"
+
+    event_id: Identifier
+    state: EscalationState
+    job_id: Identifier
+    scored: ThreatScored
+    """What was said at once, and stands unless the device answers."""
+    columns: tuple[str, ...]
+    features: tuple[float, ...]
+    """What the second opinion was asked about, in the order of `columns`."""
+    message: str = ""
+    due_at: Timestamp
+    """When it was escalated: the time limit counts from here."""
+    updated_at: Timestamp = Field(default_factory=now)

@@ -11,7 +11,7 @@ from schemas.jobs import EmRecommended, JobCancel, JobCompleted, JobRequested, J
 from schemas.manifests import KmsAudit, LogCheckpoint, ManifestRequested, ManifestSigned
 from schemas.mitigation import EmMeasured
 from schemas.record import Record
-from schemas.threats import ThreatObserved, ThreatScored
+from schemas.threats import FeedPosition, ThreatEscalated, ThreatObserved, ThreatScored
 
 Retention = Literal["kept", "setting", "compact"]
 
@@ -53,8 +53,10 @@ _TOPICS = (
     Topic(JobRouted, "kept"),
     Topic(JobStatus, "compact"),
     Topic(JobCompleted, "kept"),
-    Topic(ThreatObserved, "setting", _MAX_INPUT_BYTES),
+    Topic(ThreatObserved, "setting"),  # a line of just MAX_EVENT_BYTES stands in it twice: raw, and as OCSF
     Topic(ThreatScored, "kept"),
+    Topic(ThreatEscalated, "compact"),
+    Topic(FeedPosition, "compact"),
     Topic(ManifestRequested, "setting"),
     Topic(ManifestSigned, "kept"),
     Topic(LogCheckpoint, "kept"),
