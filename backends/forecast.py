@@ -6,9 +6,10 @@ Pauli transfer matrix. Signs are not kept: the paths tell how much is lost, not 
 grow with the width of the circuit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,13 @@ class Forecast:
     two_qubit_gates: int
     two_qubit_error: float
     strings: tuple[StringForecast, ...]
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Self:
+        """The forecast in `dataclasses.asdict` of one, as it comes back from JSON."""
+        readout = tuple((float(zero), float(one)) for zero, one in said["readout"])
+        strings = tuple(StringForecast(**each) for each in said["strings"])
+        return cls(readout, said["two_qubit_gates"], said["two_qubit_error"], strings)
 
 
 def forecast(device: Device, operations: Sequence[Operation], places: Sequence[int], acting: Sequence[Sequence[bool]]) -> Forecast:

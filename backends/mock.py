@@ -100,6 +100,7 @@ class Mock:
             cost_usd=cost(self.price(), sum(run.shots for run in work.runs), seconds),
             calibration_id=self._calibration.calibration_id,
             weights=tuple(each.weight for each in prepared),
+            forecasts=tuple(each.forecast for each in prepared),
         )
 
     def cancel(self, vendor_job_id: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from antlr4.error.ErrorListener import ConsoleErrorListener, ErrorListener  # type: ignore[import-untyped]
 from openqasm3 import ast
 from openqasm3 import parse as parse_text
 from openqasm3.parser import QASM3ParsingError
@@ -27,6 +28,8 @@ _MAX_BITS = 4 * MAX_QUBITS
 _MAX_NESTING = 50  # the parser recurses through a dozen functions per bracket, and slows down with each
 _MAX_CONTROLS = 3
 _CONTROL_GROWTH = 40  # gates that one more control on a one-qubit gate costs, roughly, after synthesis
+
+ConsoleErrorListener.INSTANCE = ErrorListener()  # the parser would print what `load` says in its own sentence
 
 _FAULTS: Mapping[type[BaseException], str] = {
     IndexError: "an index lies outside its register",

@@ -118,9 +118,12 @@ def _print(console: Console, job: Job) -> None:
     if done.expectations:
         table = screen.table("circuit", "observable", "estimate", "± error", "unmitigated")
         for estimate in done.expectations:
-            numbers = (f"{estimate.value:.5f}", f"{estimate.standard_error:.5f}", f"{estimate.raw_value:.5f}")
+            raw = "" if estimate.raw_value is None else f"{estimate.raw_value:.5f}"
+            numbers = (f"{estimate.value:.5f}", f"{estimate.standard_error:.5f}", raw)
             table.add_row(str(estimate.circuit), estimate.observable, *numbers)
         console.print(table)
+    if done.parameters.get("notes"):
+        console.print(f"  note: {escape(str(done.parameters['notes']))}")
     for counted in done.counts:
         table = screen.table("bits", "counts", title=f"circuit {counted.circuit}")
         for bits, count in sorted(counted.counts.items(), key=lambda item: -item[1])[:16]:

@@ -46,14 +46,15 @@ def completed(status: JobStatus, plan: Plan, result: Result, at: datetime) -> tu
     )
     _refuse_the_unwieldy(counts)
     notes = _notes(plan, estimates)
+    shots, cost_usd = plan.bill(result)
     outcome: dict[str, Any] = {
         "expectations": expectations,
         "counts": counts,
-        "shots": sum(run.shots for run in plan.work.runs),
+        "shots": shots,
         "parameters": {**plan.parameters, **({"notes": notes} if notes else {})},
         "calibration_id": result.calibration_id,
         "execution_seconds": result.execution_seconds,
-        "cost_usd": result.cost_usd,
+        "cost_usd": cost_usd,
     }
     return _ended(status, "DONE", notes, at), _record(status, "DONE", None, at, outcome)
 

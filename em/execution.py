@@ -5,7 +5,8 @@ under the decision's id as the vendor's tag, or attaches to what an earlier proc
 """
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -185,7 +186,9 @@ class Execution:
         result = backend.result(vendor_job_id)
         if result is None:
             return []
-        return self._over(status, completed(status, self._plan(status, flight), result, self._clock()))
+        with _ours():
+            over = completed(status, self._plan(status, flight), result, self._clock())
+        return self._over(status, over)
 
     def _running(self, status: JobStatus, vendor_job_id: str) -> list[Record]:
         """RUNNING under a vendor's id, said once."""
@@ -215,8 +218,20 @@ class Execution:
         if flight.plan is None:
             if status.routed is None:
                 raise EmError(f"job {status.job_id} is in flight without its decision")
-            flight.plan = plan(status.routed)
+            with _ours():
+                flight.plan = plan(status.routed)
         return flight.plan
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """Steps of this program: no backend is to blame for what fails here, and trying again cannot help."""
+    try:
+        yield
+    except (InputError, EmError):
+        raise
+    except Exception as error:
+        raise EmError(f"a fault of this program, not of the job or the backend: {type(error).__name__}: {error}") from error
 
 
 def subject(record: Record) -> tuple[str, str]:

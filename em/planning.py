@@ -28,6 +28,11 @@ class Plan:
     seeds: Mapping[str, int]
     work: Work
 
+    def bill(self, result: Result) -> tuple[int, float]:
+        """(shots, USD) that a job is charged: what ran, and its share of what the method learned from before."""
+        shots = self.method.cost(self.workload, self.parameters).shots
+        return shots, result.cost_usd * shots / sum(run.shots for run in self.work.runs)
+
     def combine(self, result: Result) -> tuple[tuple[Estimate, ...], ...]:
         """Estimates by circuit and observable, from the result of `work`; see `Method.combine`."""
         workload = replace(self.workload, forecasts=result.forecasts)

@@ -8,7 +8,7 @@ from qiskit import QuantumCircuit
 
 from em.circuits import CircuitFeatures, features, parse
 from em.errors import JobInvalidError
-from em.methods import Workload
+from em.methods import METHODS, Method, Workload
 from em.observables import bound, check_widths, coefficients, support
 from schemas.jobs import JobRequested, Observable
 
@@ -48,16 +48,24 @@ class Demand:
         circuits: features of each.
         target: the observable that noise hurts most; SLAs are judged by it.
         workload: what methods make circuits of.
+        method: that the job insists on; None for any that runs the circuits as wide as they are.
     """
 
     circuits: tuple[CircuitFeatures, ...]
     target: Target
     workload: Workload
+    method: Method | None = None
 
     @property
     def width(self) -> int:
-        """Qubits that the widest circuit really uses, at least 1."""
-        return max(1, *(circuit.active_qubits for circuit in self.circuits))
+        """Qubits of a device that the widest circuit takes, copies of it included."""
+        return max(circuit.qubits if self.method is None else self.method.width(circuit) for circuit in self.circuits)
+
+    @property
+    def copies(self) -> str:
+        """Why that is more than the circuit has, to be said after a refusal; empty where it is not."""
+        own = max(circuit.qubits for circuit in self.circuits)
+        return "" if self.method is None or self.width == own else f": {self.method.name} runs the circuit's {own} as {self.width}"
 
     @property
     def largest(self) -> CircuitFeatures:
@@ -76,7 +84,8 @@ class Demand:
         for circuit, known in circuits:
             check_widths(job.observables, known.qubits)
             targets += [_target(circuit, known, observable) for observable in job.observables] or [_counts_target(known)]
-        return cls(tuple(known for _, known in circuits), max(targets, key=lambda target: target.difficulty), Workload.of(job))
+        hardest = max(targets, key=lambda target: target.difficulty)
+        return cls(tuple(known for _, known in circuits), hardest, Workload.of(job), METHODS.get(job.method))
 
 
 def _read(source: str, number: int) -> tuple[QuantumCircuit, CircuitFeatures]:

@@ -1,5 +1,6 @@
 """The recommender: for every backend, which method, what it costs and how well it should do."""
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -12,7 +13,7 @@ from policy.device import Device
 from policy.errors import RegionError
 from policy.words import reason
 from schemas.calibration import CalibrationUpdated
-from schemas.jobs import EmRecommended, JobRequested, Sla
+from schemas.jobs import EmRecommended, JobRequested
 from schemas.mitigation import MethodScore, Recommendation, Unfit
 
 MODEL_VERSION = "closed-form-1"
@@ -43,15 +44,15 @@ class Recommender:
         unfit: list[Unfit] = []
         try:
             demand = Demand.of(job)
-            costs = _costs(job.method, demand.workload) if not problems else {}
+            costs = _costs(job, demand.workload) if not problems else {}
         except JobInvalidError as error:
             problems.append(str(error))
         if not problems:
             for name, calibration in calibrations.items():
                 try:
-                    candidates.append(_recommendation(job.sla, demand, costs, self._device(name, calibration)))
+                    candidates.append(_recommendation(job, demand, costs, self._device(name, calibration)))
                 except RegionError as error:
-                    unfit.append(Unfit(backend=name, calibration_id=calibration.calibration_id, reason=str(error)))
+                    unfit.append(Unfit(backend=name, calibration_id=calibration.calibration_id, reason=f"{error}{demand.copies}"))
         return EmRecommended(
             job_id=job.job_id,
             job=job,
@@ -82,36 +83,38 @@ def _problems(job: JobRequested, calibrations: Mapping[str, CalibrationUpdated])
         problems.append(f"unknown backend {job.backend!r}: known are {', '.join(calibrations)}")
     if job.method != "auto" and job.method not in METHODS:
         problems.append(f"unknown method {job.method!r}: known are {', '.join(METHODS)}, and auto")
+    if job.method == "auto" and job.method_parameters:
+        problems.append("method_parameters belong to a method: name it in place of auto")
     return problems
 
 
-def _costs(method: str, workload: Workload) -> Mapping[str, Cost]:
+def _costs(job: JobRequested, workload: Workload) -> Mapping[str, Cost]:
     """Method -> what it spends, of the methods that may be chosen; the same on every backend.
 
     Raises:
-        JobInvalidError: the method that the user named cannot do this job.
+        JobInvalidError: the method that the user named cannot do this job, or has no such parameters.
     """
-    names = (method,) if method != "auto" else AUTOMATIC if workload.observables else ("raw",)
-    return {name: _cost(name, workload) for name in names}
+    names = (job.method,) if job.method != "auto" else AUTOMATIC if workload.observables else ("raw",)
+    return {name: _cost(name, workload, json.dumps(job.method_parameters)) for name in names}
 
 
 @lru_cache(maxsize=4096)
-def _cost(name: str, workload: Workload) -> Cost:
-    """Remembered, because a method lays out all its circuits to count them."""
-    return METHODS[name].cost(workload, {})
+def _cost(name: str, workload: Workload, parameters: str) -> Cost:
+    """Remembered, because a method lays out all its circuits to count them; parameters as JSON."""
+    return METHODS[name].cost(workload, json.loads(parameters))
 
 
-def _recommendation(sla: Sla, demand: Demand, costs: Mapping[str, Cost], device: Device) -> Recommendation:
+def _recommendation(job: JobRequested, demand: Demand, costs: Mapping[str, Cost], device: Device) -> Recommendation:
     seen = noise(demand.target, demand.largest, device.region(demand.width))
     options = sorted((Option.of(name, cost, seen, demand) for name, cost in costs.items()), key=lambda option: option.error)
-    chosen = choose(options, sla)
+    chosen = choose(options, job.sla)
     low, high = _interval(chosen.prediction)
     return Recommendation(
         backend=device.name,
         calibration_id=device.calibration.calibration_id,
         method=chosen.method.name,
         method_version=chosen.method.version,
-        parameters=chosen.method.parameters({}),
+        parameters=chosen.method.parameters(job.method_parameters),
         shot_overhead=max(1.0, chosen.cost.overhead),
         total_shots=chosen.cost.shots,
         circuit_count=chosen.cost.circuits,
@@ -121,7 +124,7 @@ def _recommendation(sla: Sla, demand: Demand, costs: Mapping[str, Cost], device:
         fidelity_high=high,
         confidence=CONFIDENCE,
         execution_seconds=seconds(seen, chosen.cost.shots_by_scale),
-        reason=reason(chosen, options, seen, sla),
+        reason=reason(chosen, options, seen, job.sla),
         ranking=tuple(
             MethodScore(method=option.method.name, expected_error=option.error, shot_overhead=max(1.0, option.cost.overhead))
             for option in options

@@ -61,8 +61,12 @@ class JobRequested(Record):
     deadline: Timestamp | None = None
     """The result is wanted before this instant."""
     crypto_mode: CryptoMode = "any"
+    residency: tuple[Identifier, ...] = ()
+    """Regions in which the job may be processed; empty: any."""
     method: Identifier = "auto"
     """`auto`, or the mitigation method that the user insists on."""
+    method_parameters: Parameters = Field(default={})
+    """What the named method shall do otherwise than by default."""
     backend: Identifier | None = None
     """None, or the only backend that the user accepts."""
     optimization_level: Annotated[int, Field(ge=0, le=3)] = 2
@@ -130,6 +134,7 @@ class BackendScore(Part):
     cost_usd: NonNegative
     """Money and time, in USD; never 0 where the backend is admissible."""
     availability_penalty: Probability
+    """Availability x freshness of the calibration."""
     crypto_compatibility: Probability
     """1 where a route and the backend satisfy the job's crypto mode, else 0."""
     score: NonNegative
@@ -140,6 +145,20 @@ class BackendScore(Part):
     """The network route chosen, empty if none is admissible."""
     blocked: tuple[str, ...] = ()
     """Why this backend may not run the job, in sentences; empty = admissible."""
+    path: tuple[str, ...] = ()
+    """The nodes of the route, the control plane first and the backend last."""
+    availability: Probability = 1.0
+    """Fraction of recent time in which the backend took jobs."""
+    freshness: Probability = 1.0
+    """What the calibration's age leaves of the trust in it; 1 where it is new, or does not age."""
+    calibration_age_seconds: NonNegative = 0.0
+    """Of a device that drifts since the calibration was taken, of a simulator since it was last heard of."""
+    gate_error: Probability = 0.0
+    """Median error of the working two-qubit gates, of one-qubit gates where there are none."""
+    jobs_ahead: Annotated[int, Field(ge=0)] = 0
+    """Jobs that wait or run there: those of others, as the backend says, and our own."""
+    fallbacks: tuple[str, ...] = ()
+    """What was not known and is counted as something else, in sentences."""
 
 
 class JobRouted(Record):
@@ -165,6 +184,14 @@ class JobRouted(Record):
     """Version of the model that made the recommendations."""
     supersedes: str | None = None
     """Event id of the earlier decision that this one replaces."""
+    moves_from: Identifier | None = None
+    """The backend that the superseded decision chose; set where the job is moved only if it does not run there yet."""
+    alternatives: tuple[Recommendation, ...] = ()
+    """The next best admissible candidates, best first, for when the job has to move."""
+    turn: NonNegative = 0.0
+    """The job's place in the fair order of tenants (virtual start time, in seconds): the lower starts first."""
+    batch: str = ""
+    """Equal for jobs that compile alike: same circuits, method, backend and calibration."""
     decided_at: Timestamp = Field(default_factory=now)
 
 
@@ -198,8 +225,8 @@ class Expectation(Part):
     """<O>, in units of the observable."""
     standard_error: NonNegative
     """One standard deviation of `value`, from shots and extrapolation together."""
-    raw_value: float
-    """What the same run says without mitigation, as a control."""
+    raw_value: float | None
+    """What the same run says without mitigation, as a control; None where no unmitigated circuit was run."""
 
 
 class Counts(Part):

@@ -45,6 +45,8 @@ class Recommendation(Part):
     """Which features moved the choice, in words."""
     ranking: tuple[MethodScore, ...] = ()
     """All applicable methods, best first."""
+    qubits: Annotated[int, Field(ge=0)] = 0
+    """Qubits of the backend that the job takes; 0: not said."""
 
 
 class Unfit(Part):
@@ -78,7 +80,8 @@ class EmMeasured(Record):
     ideal: float
     value: float
     standard_error: NonNegative
-    raw_value: float
+    raw_value: float | None
+    """Without mitigation, where an unmitigated circuit was run."""
     cost_usd: NonNegative
     seed: Annotated[int, Field(ge=0)]
     software: dict[str, str]

@@ -1,13 +1,14 @@
 """Prepared runs as circuits for IBM, and IBM's answers as counts: all that is needed to read a result travels with its circuit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from qiskit import ClassicalRegister, QuantumCircuit
 
 from backends.adapter import Work
 from backends.device import Device, gate
+from backends.forecast import Forecast
 from backends.preparation import Prepared, prepare
 
 _REGISTER = "read"
@@ -32,7 +33,7 @@ class Read:
     """What came back of all circuits.
 
     Attributes:
-        counts, weights: see `backends.adapter.Result`.
+        counts, weights, forecasts: see `backends.adapter.Result`.
         shots: of all runs together.
         seconds: what the device should have taken, for who does not measure it.
         calibration_id: that the circuits were compiled under.
@@ -40,6 +41,7 @@ class Read:
 
     counts: tuple[dict[str, int], ...]
     weights: tuple[float, ...]
+    forecasts: tuple[Forecast | None, ...]
     shots: int
     seconds: float
     calibration_id: str
@@ -67,14 +69,16 @@ def read(results: Sequence[Any]) -> Read:
     runs = answers[0][0]["runs"]
     counts: list[dict[str, int]] = [{} for _ in range(runs)]
     weights = [1.0] * runs
+    forecasts: list[Forecast | None] = [None] * runs
     for said, seen in answers:
         weights[said["run"]] = said["weight"]
+        forecasts[said["run"]] = Forecast.of(said["forecast"]) if said.get("forecast") else None
         for text, times in seen.items():
             spelled = _spelled(text, said["columns"])
             counts[said["run"]][spelled] = counts[said["run"]].get(spelled, 0) + times
     shots = sum(sum(each.values()) for each in counts)
     seconds = sum(said["seconds"] for said, _ in answers)
-    return Read(tuple(counts), tuple(weights), shots, seconds, answers[0][0]["calibration_id"])
+    return Read(tuple(counts), tuple(weights), tuple(forecasts), shots, seconds, answers[0][0]["calibration_id"])
 
 
 def _split(shots: int, most: int) -> list[int]:
@@ -89,6 +93,7 @@ def _circuit(device: Device, work: Work, index: int, prepared: Prepared, shots: 
         "runs": len(work.runs),
         "columns": list(prepared.columns),
         "weight": prepared.weight,
+        "forecast": prepared.forecast and asdict(prepared.forecast),
         "seconds": shots * prepared.shot_seconds,
         "calibration_id": device.calibration.calibration_id,
     }

@@ -164,7 +164,8 @@ class IbmRuntime:
         seconds = sum(charged) if all(charged) else answer.seconds
         for job_id in job_ids:
             self._jobs.pop(job_id, None)
-        return Result(answer.counts, seconds, cost(self.price(), answer.shots, seconds), answer.calibration_id, answer.weights)
+        paid = cost(self.price(), answer.shots, seconds)
+        return Result(answer.counts, seconds, paid, answer.calibration_id, answer.weights, answer.forecasts)
 
     def _cancelled(self, job_id: str, service: Any, _device: Any) -> None:
         with suppress(RuntimeInvalidStateError):  # it is over

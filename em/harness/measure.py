@@ -88,14 +88,13 @@ def _rows(about: Mapping[str, Any], instance: Instance, plan: Plan, executions: 
         [estimates] = plan.combine(executed.result)
     except MitigationFailedError as error:
         why = str(error)
-    executed_shots = sum(run.shots for run in plan.work.runs)
-    shots = plan.method.cost(plan.workload, plan.parameters).shots  # what it took to learn a method is charged, too
+    shots, cost_usd = plan.bill(executed.result)
     shared = {
         **about,
         "shots": shots,
         "executions": len(plan.work.runs),
         "device_seconds": executed.result.execution_seconds,
-        "cost_usd": executed.result.cost_usd * shots / executed_shots,
+        "cost_usd": cost_usd,
         "engine": executed.engine,
         "approximate": executed.approximate,
         "compute_seconds": time.perf_counter() - began,

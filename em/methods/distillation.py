@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit, transpile
 
 from backends.adapter import Run
 from backends.qasm import MAX_QUBITS, take_apart
-from em.circuits import parse
+from em.circuits import CircuitFeatures, parse
 from em.errors import JobInvalidError, MitigationFailedError
 from em.methods.method import Cost, Estimate, Gates, Workload
 from em.methods.raw import RawReader
@@ -47,6 +47,10 @@ class VirtualDistillation:
         if given:
             raise JobInvalidError(f"the method 'vd' has no parameter {min(given)!r}; it has none")
         return {}
+
+    def width(self, circuit: CircuitFeatures) -> int:
+        """See `Method.width`: two copies."""
+        return 2 * circuit.qubits
 
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """See `Method.cost`."""

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from backends.adapter import Run
+from em.circuits import CircuitFeatures
 from em.errors import JobInvalidError
 from em.learned.features import runs, table
 from em.learned.model import DATA, Model, Prediction, described, shipped
@@ -58,6 +59,10 @@ class Learned:
         if given:
             raise JobInvalidError(f"the method {self.name!r} has no parameter {min(given)!r}; it has none")
         return {}
+
+    def width(self, circuit: CircuitFeatures) -> int:
+        """See `Method.width`: the circuit's own."""
+        return circuit.qubits
 
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """See `Method.cost`: `TRAINING` is charged as calibration."""

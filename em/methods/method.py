@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from backends.adapter import Run
 from backends.forecast import Forecast
+from em.circuits import CircuitFeatures
 from em.observables import Group, coefficients, grouped
 from schemas.jobs import JobRequested, Observable
 from schemas.mitigation import Parameters
@@ -89,14 +90,14 @@ class Estimate:
     Attributes:
         value: <O>, in units of the observable.
         standard_error: one standard deviation of `value`, >= 0, from shots, calibration and extrapolation together.
-        raw_value: what the same run says without mitigation.
+        raw_value: what the same run says without mitigation; None where no unmitigated circuit was run.
         note: what the method had to do otherwise than asked, in a sentence; mostly empty.
         abstained: whether another method's answer stands in, since this one does not know such circuits.
     """
 
     value: float
     standard_error: float
-    raw_value: float
+    raw_value: float | None
     note: str = ""
     abstained: bool = False
 
@@ -130,6 +131,9 @@ class Method(Protocol):
         Raises:
             JobInvalidError: a parameter that the method does not have, or a value that it cannot take.
         """
+
+    def width(self, circuit: CircuitFeatures) -> int:
+        """Working qubits that a device must have for the method on this circuit."""
 
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """What the method would spend. Raises JobInvalidError like `circuits`."""

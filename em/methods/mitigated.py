@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from backends.adapter import Fold, Run
+from em.circuits import CircuitFeatures
 from em.errors import JobInvalidError
 from em.methods.method import Cost, Estimate, Gates, Workload
 from em.methods.samples import Floats, Readings, Sample
@@ -87,6 +88,10 @@ class Mitigated:
             treatment.check(parameters)
         self._scales(parameters)
         return parameters
+
+    def width(self, circuit: CircuitFeatures) -> int:
+        """See `Method.width`: the circuit's own."""
+        return circuit.qubits
 
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """See `Method.cost`."""
@@ -182,4 +187,5 @@ class Mitigated:
             largest = bound(observable) - abs(known)
             result = EXTRAPOLATIONS[self.extrapolation](np.array(scales, dtype=float), values, sigmas, largest)
         variance = np.square(result.gradient) @ variances + np.square(result.gradient @ shared).sum()
-        return Estimate(known + result.value, float(np.sqrt(variance)), known + float(readings[0].raw[index]), result.note)
+        raw = None if self.treatments else known + float(readings[0].raw[index])  # treated circuits are not what was asked for
+        return Estimate(known + result.value, float(np.sqrt(variance)), raw, result.note)

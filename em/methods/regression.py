@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from backends.adapter import Fold, Run
+from em.circuits import CircuitFeatures
 from em.errors import JobInvalidError
 from em.methods.method import Cost, Estimate, Gates, Workload
 from em.methods.parameters import number, whole
@@ -63,6 +64,10 @@ class CliffordRegression:
         if len(scales) + 2 > whole(parameters, "training_circuits", 4, 100):
             raise JobInvalidError(f"training_circuits must be at least {len(scales) + 2} for {len(scales)} scale factors")
         return parameters
+
+    def width(self, circuit: CircuitFeatures) -> int:
+        """See `Method.width`: the circuit's own."""
+        return circuit.qubits
 
     def cost(self, workload: Workload, given: Parameters) -> Cost:
         """See `Method.cost`."""

@@ -70,7 +70,6 @@ class ErrorCancellation:
 
     Temme, Bravyi, Gambetta 2017, arXiv:1612.02058; van den Berg et al. 2023, arXiv:2201.09866. The shots are spread over random
     circuits; the price is the standard error, which grows with gamma, the product of the gates' costs in the light cone.
-    There is no unmitigated run: `Estimate.raw_value` is the estimate without what is done about readout.
     """
 
     name = "pec"

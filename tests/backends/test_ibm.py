@@ -94,6 +94,13 @@ def test_a_work_goes_through_the_cloud_and_costs_what_ibm_charges(cloud: Cloud) 
     assert backend.result(job) == result
 
 
+def test_what_the_calibration_lets_expect_comes_back_with_the_counts(cloud: Cloud) -> None:
+    work = Work((ghz(3),), (Run(0, 100, basis="ZZZ", paulis=("IZZ", "ZZI")), Run(0, 100)), seed=5)
+    backend = _connected()
+    result = _result(backend, backend.submit(work, "tag"))
+    assert result.forecasts == Simulator(Device(backend.calibration())).run(work).forecasts
+
+
 def test_a_bit_that_two_measurements_or_none_write_is_spelled_as_declared(cloud: Cloud) -> None:
     source = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[4] c; x q[1]; c[0] = measure q[1]; c[3] = measure q[0];'
     backend = _connected()

@@ -2,8 +2,11 @@ import pytest
 from qasm_sources import ghz
 
 from backends.adapter import Run, Work
+from backends.aer import snapshot
+from backends.device import Device
 from backends.errors import BackendError, WorkRefusedError
 from backends.registry import load
+from backends.simulation import Simulator
 
 WORK = Work((ghz(3),), (Run(0, 500), Run(0, 200, basis="XIZ"), Run(0, 100, flips=(1,))), seed=5)
 
@@ -33,6 +36,14 @@ def test_a_tag_names_one_job_that_can_be_attached_to_and_cancelled() -> None:
     assert mock.attach("tag") is None
     with pytest.raises(BackendError, match="has no job"):
         mock.result("tag")
+
+
+def test_what_the_calibration_lets_expect_is_that_of_the_simulated_device() -> None:
+    asked = Work((ghz(3),), (Run(0, 100, basis="ZZZ", paulis=("IZZ", "ZZI")), Run(0, 100)), seed=5)
+    mock = _mock()
+    forecasts = mock.result(mock.submit(asked, "tag")).forecasts
+    assert forecasts == Simulator(Device(snapshot("aer_noisy"))).run(asked).forecasts
+    assert [forecast is None for forecast in forecasts] == [False, True]
 
 
 def test_it_refuses_what_no_device_could_run() -> None:

@@ -89,3 +89,10 @@ def test_modifiers_aliases_and_broadcasts_that_can_run_are_taken() -> None:
     circuit = load(HEADER + "qubit[3] q; let a = q[0:1]; h a; ctrl @ ctrl @ x q[0], q[1], q[2]; inv @ s q[2]; gphase(0.5);")
     assert circuit.num_qubits == 3
     assert load(ghz(127)).size() == 127
+
+
+def test_the_parser_prints_nothing_beside_the_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    for source in ("OPENQASM 3.0; qubit[2] q; h q[0", "OPENQASM 3.0; qubit q; `"):
+        with pytest.raises(QasmError, match="does not parse"):
+            load(source)
+    assert capfd.readouterr() == ("", "")

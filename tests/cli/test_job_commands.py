@@ -71,6 +71,21 @@ def test_submit_and_watch_shows_the_estimate_with_its_error(on, file, agents):
     assert job_id in on("jobs", "--since", "5m").stdout
 
 
+def test_a_result_says_what_its_method_did_otherwise_and_has_no_control_where_none_was_run(on, file, publish):
+    job_id = on("submit", file).stdout.strip()
+    listed = next(line for line in on("jobs", "--json").stdout.splitlines() if job_id in line)
+    request = JobRequested.model_validate(json.loads(listed)["requested"])
+    done = completed(request)
+    (estimate,) = (each.model_copy(update={"raw_value": None}) for each in done.expectations)
+    note = "circuit 0, parity: raw stands in: the circuit is unlike what the model knows [0.9 > 0.5]"
+    done = done.model_copy(update={"expectations": (estimate,), "parameters": {"notes": note}})
+    publish(lambda agents: agents.publish(routed(request), done))
+    said = on("result", job_id)
+    assert said.exit_code == 0, said.output
+    assert f"note: {note}" in said.stdout
+    assert re.search(r"0\.98000 +0\.01000 *\n", said.stdout)
+
+
 def test_a_rejection_shows_all_reasons_and_is_exit_status_1(on, file, agents):
     agents(_reject)
     said = on("submit", file, "--watch", "--timeout", "30")

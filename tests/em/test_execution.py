@@ -13,7 +13,7 @@ from vendor_double import FolderVendor
 from backends.adapter import Backend, Work
 from em.execution import MAX_ATTEMPTS, Execution, subject
 from em.ideal import ideal
-from em.methods import METHODS
+from em.methods import METHODS, Workload
 from schemas.cloudevents import Event
 from schemas.codec import decode, encode
 from schemas.jobs import JobCancel, JobCompleted, JobRouted, JobStatus
@@ -130,6 +130,11 @@ def test_every_method_runs_to_a_result(bench: Bench, method: str) -> None:
     assert [(item.circuit, item.observable) for item in result.expectations] == [(0, "zz"), (0, "c"), (1, "zz"), (1, "c")]
     for item, exact in zip(result.expectations, truth, strict=True):
         assert abs(item.value - exact) < 5 * item.standard_error + 1e-9
+    asked = Workload.of(decided(circuits=(BELL, two), observables=targets, shots=2000).record.job)
+    assert result.shots == METHODS[method].cost(asked, {}).shots  # what the policy announced, training included
+    (work,) = bench.vendor.works.values()
+    vendor = 1.0 + 2.0 * result.execution_seconds
+    assert result.cost_usd == pytest.approx(vendor * result.shots / sum(run.shots for run in work.runs))
 
 
 def _submit_and_die(folder: str, queued: JobStatus) -> None:

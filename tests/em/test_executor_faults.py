@@ -7,6 +7,7 @@ from em_jobs import HeldJobs, decided
 
 from backends.registry import load
 from em.execution import MAX_ATTEMPTS, Execution
+from em.methods.mitigated import Mitigated
 from schemas.jobs import JobCancel, JobCompleted, JobStatus
 
 
@@ -45,6 +46,23 @@ def test_every_fault_that_passes_ends_in_the_result_of_a_quiet_night(fault: str)
     assert night.result.status == "DONE", night.result.error
     assert night.result.result_hash == quiet.result.result_hash
     assert night.states[-1] == "DONE"
+
+
+@pytest.mark.parametrize("step", ["combine", "circuits"])
+def test_a_fault_in_a_method_is_neither_the_backend_s_nor_tried_again(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    calls = []
+
+    def broken(*_: object) -> None:
+        calls.append(step)
+        raise ValueError("operands could not be broadcast")
+
+    monkeypatch.setattr(Mitigated, step, broken)
+    night = Night("mock")
+    night.poll(5)
+    assert night.result is not None and night.result.status == "ERROR"
+    fault = "a fault of this program, not of the job or the backend: ValueError: operands could not be broadcast"
+    assert night.result.error == fault
+    assert calls == [step]
 
 
 def test_a_backend_that_never_recovers_ends_the_job_in_a_sentence() -> None:

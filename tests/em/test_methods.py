@@ -126,6 +126,13 @@ def test_exact_counts_without_noise_give_exact_values(method: str) -> None:
     assert 0 < z.standard_error < 0.02
 
 
+@pytest.mark.parametrize("method", ["twirl", "dd", "pec", "readout-pec", "readout-twirl-zne-linear"])
+def test_without_an_unmitigated_circuit_there_is_no_raw_value(method: str) -> None:
+    task = workload(*OBSERVABLES, shots=1000)
+    counts = DEVICE.counts(METHODS[method].circuits(task, {}, 0), np.random.default_rng(0))
+    assert [each.raw_value for each in METHODS[method].combine(task, {}, 0, counts)[0]] == [None, None]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_costs_are_what_the_circuits_say(method: str) -> None:
     task = workload(*OBSERVABLES, shots=1000)

@@ -35,11 +35,45 @@ def test_every_backend_gets_a_recommendation_that_survives_the_wire(make_job, ma
 
 @pytest.mark.parametrize("method", METHODS)
 def test_any_method_can_be_asked_for_by_name(make_job, make_device, method):
-    (candidate,) = advise(make_job(method=method), make_device()).candidates
+    (candidate,) = advise(make_job(method=method), make_device(qubits=6)).candidates
     assert (candidate.method, candidate.method_version) == (method, METHODS[method].version)
     assert candidate.total_shots == METHODS[method].cost(Workload.of(make_job()), {}).shots
     assert 0 < candidate.expected_error <= 2
-    assert decode(EmRecommended, encode(advise(make_job(method=method), make_device(two=0.3)))).candidates[0].method == method
+    assert (
+        decode(EmRecommended, encode(advise(make_job(method=method), make_device(qubits=6, two=0.3)))).candidates[0].method
+        == method
+    )
+
+
+def test_a_method_of_two_copies_needs_a_device_of_twice_the_qubits(make_job, make_device):
+    advice = advise(make_job(qubits=3, method="vd"), make_device("five", qubits=5), make_device("six", qubits=6))
+    assert [candidate.backend for candidate in advice.candidates] == ["six"]
+    (unfit,) = advice.unfit
+    assert unfit.backend == "five"
+    assert unfit.reason == "the circuit needs 6 qubits, five has 5: vd runs the circuit's 3 as 6"
+
+
+def test_the_users_parameters_are_advised_and_paid_for(make_job, make_device):
+    (candidate,) = advise(
+        make_job(method="zne-linear", method_parameters={"scale_factors": [1, 3, 5, 7]}), make_device()
+    ).candidates
+    assert candidate.parameters["scale_factors"] == [1, 3, 5, 7]
+    assert candidate.circuit_count == 4
+    assert candidate.total_shots == 4 * make_job().shots
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"method": "auto", "method_parameters": {"twirls": 3}}, "name it in place of auto"),
+        ({"method": "trex", "method_parameters": {"twirl": 3}}, "the method 'trex' has no parameter 'twirl'; it has ['twirls']"),
+        ({"method": "trex", "method_parameters": {"twirls": 0}}, "twirls must be a whole number from 2 to 1024, got 0"),
+    ],
+)
+def test_parameters_that_cannot_be_are_a_problem_of_the_job(make_job, make_device, fields, says):
+    advice = advise(make_job(**fields), make_device())
+    assert not advice.candidates
+    assert says in advice.problems[0]
 
 
 def test_methods_against_gate_noise_promise_less_bias_and_more_spread(make_job, make_device):
@@ -47,7 +81,7 @@ def test_methods_against_gate_noise_promise_less_bias_and_more_spread(make_job, 
     for method in ("pec", "readout-pec", "cdr", "vncdr", "vd", "zne-quadratic", "zne-adaptive"):
         few, many = (
             [
-                advise(make_job(method=name, shots=shots), make_device(readout=1e-6)).candidates[0].expected_error
+                advise(make_job(method=name, shots=shots), make_device(qubits=6, readout=1e-6)).candidates[0].expected_error
                 for name in ("raw", method)
             ]
             for shots in (20, 10**8)
