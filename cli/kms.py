@@ -35,7 +35,8 @@ _SPAN = re.compile(r"(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _span(text: str) -> timedelta:
+def length_of_time(text: str) -> timedelta:
+    """30s, 15m, 12h or 90d."""
     found = _SPAN.fullmatch(text)
     if found is None:
         raise typer.BadParameter(f"{text!r} is no length of time: write 30s, 15m, 12h or 90d")
@@ -44,7 +45,7 @@ def _span(text: str) -> timedelta:
 
 def _to_come(text: str) -> datetime:
     if _SPAN.fullmatch(text):
-        return datetime.now(UTC) + _span(text)
+        return datetime.now(UTC) + length_of_time(text)
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
@@ -227,7 +228,9 @@ def policy(
     kind: Annotated[
         Any, typer.Argument(parser=_kind, metavar=KIND, help="Whose policy to set; none: list all.", show_default=False)
     ] = None,
-    max_age: Annotated[Any, typer.Option(parser=_span, metavar="TIME", help="How long a version may be active: 90d.")] = None,
+    max_age: Annotated[
+        Any, typer.Option(parser=length_of_time, metavar="TIME", help="How long a version may be active: 90d.")
+    ] = None,
     max_uses: Annotated[int | None, typer.Option(min=1, help="How often a version may be used.", show_default=False)] = None,
     home: Home = None,
 ) -> None:

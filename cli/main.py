@@ -9,13 +9,14 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from api.errors import ApiError
 from backends.errors import BackendError
 from em.errors import EmError
 from kms.errors import KmsError
 from schemas.errors import InputError
 from streams.errors import StreamsError
 
-EXPECTED = (StreamsError, KmsError, BackendError, EmError, InputError, OSError)
+EXPECTED = (StreamsError, KmsError, ApiError, BackendError, EmError, InputError, OSError)
 """Errors whose message is made for the user: the roots of our rooms, and what an input caused."""
 
 
@@ -46,6 +47,7 @@ COMMANDS: Mapping[str, Command] = {
     "replay": Command("replay:replay", _TOPICS, "Print a range of a topic, or copy it into another topic."),
     "dead-letters": Command("dead_letters:app", _TOPICS, "See what agents could not handle, and send it again."),
     "kms": Command("kms:app", _AUDIT, "The token and its keys: make, rotate, retire, export."),
+    "token": Command("api_token:app", _AUDIT, "Bearer tokens for the REST services, signed in the token."),
     "verify": Command("audit:verify", _AUDIT, "Verify every manifest, from the topics or from an exported file."),
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
     "tls": Command("tls:app", _AUDIT, "Hybrid post-quantum TLS: serve, connect, and see what is negotiated."),

@@ -57,6 +57,14 @@ class Settings(BaseSettings):
     """postgresql://… (which may hold a password); unset: keys.db in `home`."""
     origin: str = "quantumai.local"
     """What the names of this deployment's logs begin with (C2SP tlog-checkpoint origin)."""
+    api_keys: Path | None = None
+    """Trust root whose keys of the use `api-token` verify bearer tokens; unset: trust.json in `home`."""
+    api_clients: Path | None = None
+    """Which client certificates have which roles; unset: clients.json in `home`."""
+    api_rate: Annotated[float, Field(gt=0)] = 50.0
+    """Requests per second that one principal may send to a service in the long run."""
+    api_burst: Annotated[int, Field(ge=1)] = 100
+    """Requests that it may send at once."""
     kafka_libs: Path = _REPOSITORY / "build" / "kafka" / "libs"
     """Kafka's jars, for the local broker."""
     java: Path | None = None
