@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
 
 from schemas.calibration import CalibrationUpdated, Route
 from schemas.jobs import CryptoMode
@@ -46,42 +47,71 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
 _NAMES: Mapping[CryptoMode, str] = MappingProxyType({"any": "known", "pqc": "post-quantum", "qkd": "QKD"})
 
 
+class Paths(Protocol):
+    """Where paths are sought that no route names; `scheduler.network.Network` is one."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any link."""
+
+    def route(self, mode: CryptoMode, target: str) -> Route | None:
+        """The shortest path to the target that satisfies the mode from end to end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How a backend can be reached under a mode.
 
     Attributes:
         route: the admissible route with the fewest hops, None if there is none.
-        blocked: why there is none, a sentence for the endpoint and for each route.
+        blocked: why there is none, a sentence for the endpoint, for each route and for the network's links.
     """
 
     route: Route | None
     blocked: tuple[str, ...]
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The nodes of the route, the control plane first; empty without one."""
+        return () if self.route is None else (self.route.hops[0].source, *(hop.target for hop in self.route.hops))
 
-def access(mode: CryptoMode, calibration: CalibrationUpdated) -> Access:
+
+def access(mode: CryptoMode, calibration: CalibrationUpdated, network: Paths | None = None) -> Access:
     """The route that a job of this mode takes to the backend, or what blocks each.
 
-    Every mode wants a suite on every hop and one at the backend's own endpoint: a hop that is not QKD ends the guarantee,
-    whatever the others do. Suites that are not in `SUITES` have no known property and satisfy nothing.
+    Candidates are the backend's named routes and the network's shortest path. Every mode wants a suite on every hop and one
+    at the backend's own endpoint: a hop that is not QKD ends the guarantee, whatever the others do. Suites that are not in
+    `SUITES` have no known property and satisfy nothing.
     """
     name = calibration.backend
+    offers = satisfies(mode, calibration.crypto_suites)
     blocked = []
-    if not _satisfies(mode, calibration.crypto_suites):
+    if not offers:
         blocked.append(
             f"crypto mode {mode}: the endpoint of {name} offers no {_NAMES[mode]} suite, only {_listed(calibration.crypto_suites)}"
         )
-    if not calibration.routes:
+    if not calibration.routes and not network:
         blocked.append(f"crypto mode {mode}: no route to {name} is known")
     admissible = []
-    for route in sorted(calibration.routes, key=lambda route: (len(route.hops), route.name, route.hops)):
+    for route in calibration.routes:
         fault = _fault(mode, route, name)
         if fault is None:
             admissible.append(route)
         else:
             blocked.append(f"crypto mode {mode}: route {route.name} {fault}")
-    offers = _satisfies(mode, calibration.crypto_suites)
-    return Access(admissible[0], ()) if offers and admissible else Access(None, tuple(blocked))
+    if network:
+        found = network.route(mode, name)
+        if found is not None:
+            admissible.append(found)
+        else:
+            blocked.append(f"crypto mode {mode}: no path of {_NAMES[mode]} links leads to {name} in the network")
+    if not offers or not admissible:
+        return Access(None, tuple(blocked))
+    return Access(min(admissible, key=lambda route: (len(route.hops), route.name, str(route.hops))), ())
+
+
+def satisfies(mode: CryptoMode, suites: Iterable[str]) -> bool:
+    """Whether one of the suites has the property that the mode wants."""
+    return any(name in SUITES and mode in SUITES[name].modes for name in suites)
 
 
 def _fault(mode: CryptoMode, route: Route, backend: str) -> str | None:
@@ -92,13 +122,9 @@ def _fault(mode: CryptoMode, route: Route, backend: str) -> str | None:
     if route.hops[-1].target != backend:
         return f"ends at {route.hops[-1].target}, not at {backend}"
     for hop in route.hops:
-        if not _satisfies(mode, hop.suites):
+        if not satisfies(mode, hop.suites):
             return f"has no {_NAMES[mode]} suite on the hop {hop.source} -> {hop.target}, only {_listed(hop.suites)}"
     return None
-
-
-def _satisfies(mode: CryptoMode, suites: Iterable[str]) -> bool:
-    return any(name in SUITES and mode in SUITES[name].modes for name in suites)
 
 
 def _listed(suites: Sequence[str]) -> str:

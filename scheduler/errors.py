@@ -7,3 +7,11 @@ class SchedulerError(Exception):
 
 class UnknownScoringError(SchedulerError):
     """A scoring policy that does not exist."""
+
+
+class TenantsError(SchedulerError):
+    """The file of tenants cannot be used."""
+
+
+class WorkloadError(SchedulerError):
+    """A workload that cannot be simulated."""

@@ -36,6 +36,10 @@ class Price(Part):
     per_job_usd: NonNegative = 0.0
     per_shot_usd: NonNegative = 0.0
     per_second_usd: NonNegative = 0.0
+    source: str = ""
+    """Where the price was read."""
+    as_of: str = ""
+    """When, an ISO 8601 date."""
 
 
 class Hop(Part):
@@ -52,6 +56,14 @@ class Route(Part):
 
     name: Identifier
     hops: Annotated[tuple[Hop, ...], Field(min_length=1)]
+
+
+class Maintenance(Part):
+    """A time in which the backend runs nothing."""
+
+    start: Timestamp
+    end: Timestamp
+    reason: str = ""
 
 
 class CalibrationUpdated(Record):
@@ -80,4 +92,13 @@ class CalibrationUpdated(Record):
     crypto_suites: tuple[str, ...] = ()
     """Key-establishment suites that the backend's own endpoint offers."""
     routes: tuple[Route, ...] = ()
+    """Paths that are named; they are taken as they are."""
+    links: tuple[Hop, ...] = ()
+    """Links of the network that the backend knows of; those of all backends are one graph, in which paths are sought."""
+    region: str = ""
+    """Where jobs are processed, e.g. `eu-de`; empty: not known."""
+    maintenance: tuple[Maintenance, ...] = ()
+    """Times that are announced, in which nothing runs."""
+    drifts: bool = False
+    """Whether the device changes while the snapshot grows old; a simulator plays its snapshot for ever."""
     published_at: Timestamp = Field(default_factory=now)

@@ -21,6 +21,16 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
+    @classmethod
+    def unchecked(cls, fields: dict[str, Any]) -> Self:
+        """The part of all its `fields`, each known to be valid: from a validated one, or computed. Saves validation."""
+        part, put = cls.__new__(cls), object.__setattr__
+        put(part, "__dict__", fields)
+        put(part, "__pydantic_fields_set__", set(fields))
+        put(part, "__pydantic_extra__", None)
+        put(part, "__pydantic_private__", None)
+        return part
+
 
 class Record(Part):
     """A record with a topic of its own.
@@ -37,13 +47,3 @@ class Record(Part):
     def key(self) -> bytes:
         """The Kafka key, UTF-8."""
         return str(getattr(self, self.key_field)).encode()
-
-    @classmethod
-    def unchecked(cls, fields: dict[str, Any]) -> Self:
-        """The record of all its `fields`, each known to be valid: from a validated record, or computed. Saves validation."""
-        record, put = cls.__new__(cls), object.__setattr__
-        put(record, "__dict__", fields)
-        put(record, "__pydantic_fields_set__", set(fields))
-        put(record, "__pydantic_extra__", None)
-        put(record, "__pydantic_private__", None)
-        return record
