@@ -93,6 +93,18 @@ class TrustError(KmsError, InputError):
     """The trust root is malformed, or contradicts itself."""
 
 
+class MalformedPolicy(KmsError, InputError):
+    """A policy with unknown fields, gaps, contradictions, or an epoch that was changed."""
+
+
+class WeakerPolicy(KmsError, InputError):
+    """A policy that demands less than the one before it."""
+
+
+class PolicyExpired(KmsError, OutageError):
+    """The policy in force has expired: nothing is signed under it until another epoch takes over."""
+
+
 class LogError(KmsError):
     """The log cannot be continued: its last checkpoint does not fit its frontier or its origin."""
 
@@ -149,6 +161,30 @@ class MissingSuite(VerificationError):
     """A signature of a suite that is required is not there."""
 
 
+class UnknownEpoch(VerificationError):
+    """A checkpoint stands under a policy epoch that the trust root does not know."""
+
+
+class PolicyRollback(VerificationError):
+    """An older policy than the one that is in force, that the log stands under, or that the verifier remembers."""
+
+
+class ExpiredPolicy(VerificationError):
+    """A checkpoint under a policy epoch that had expired."""
+
+
+class NotAllowed(VerificationError):
+    """A checkpoint demands an algorithm that the policy does not allow."""
+
+
+class BrokenAlgorithm(VerificationError):
+    """A checkpoint stands on algorithms alone that the policy calls broken."""
+
+
+class WrongEpoch(VerificationError):
+    """A log goes over to another epoch without the leaf that says so, or with a leaf that says something else."""
+
+
 class WrongSignature(VerificationError):
     """A signature does not verify under the key it names."""
 
@@ -171,3 +207,39 @@ class MissingLeaf(VerificationError):
 
 class MissingEvent(VerificationError):
     """A manifest is about an event that is not there."""
+
+
+class MalformedDocument(VerificationError):
+    """Text that is no JSON or YAML as we read it, or larger than we read."""
+
+
+class MalformedEnvelope(VerificationError):
+    """What is no DSSE envelope, no bundle, or one without what it needs."""
+
+
+class MalformedManifest(VerificationError):
+    """A payload that is no manifest of ours: unknown fields, missing ones, or values that cannot be."""
+
+
+class Unsigned(VerificationError):
+    """A manifest that nobody has signed, or not in the way that was asked for."""
+
+
+class Disagreement(VerificationError):
+    """Two implementations of an algorithm judge a signature differently."""
+
+
+class NotWitnessed(VerificationError):
+    """Fewer witnesses have cosigned a log than are demanded."""
+
+
+class NotAnchored(VerificationError):
+    """A log without the hash-based signature that is demanded, or with one that is too old."""
+
+
+class RolledBack(VerificationError):
+    """A log is shorter than somebody has seen it."""
+
+
+class SecondOpinionMissing(KmsError, OutageError):
+    """There is no second implementation on this machine."""

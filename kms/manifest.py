@@ -112,7 +112,7 @@ def _manifest(predicate_type: str, predicate: Mapping[str, Any], about: str, eve
     statement = {
         "_type": STATEMENT_TYPE,
         "predicateType": predicate_type,
-        "predicate": _exact(predicate),
+        "predicate": exact(predicate),
         "subject": [
             {
                 "name": event.event_id,
@@ -140,12 +140,12 @@ def _crypto(mode: str, backend: str | None, scores: tuple[BackendScore, ...]) ->
     return {"mode": mode, "route": route, "signatures": list(LOG_SUITES)}
 
 
-def _exact(value: Any) -> Any:
+def exact(value: Any) -> Any:
     """Integers that a JSON number may round (RFC 7493 section 2.2) become decimal strings."""
     if isinstance(value, Mapping):
-        return {name: _exact(item) for name, item in value.items()}
+        return {name: exact(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_exact(item) for item in value]
+        return [exact(item) for item in value]
     if isinstance(value, int) and not -_EXACT_INTEGERS < value < _EXACT_INTEGERS:
         return str(value)
     return value

@@ -1,0 +1,140 @@
+"""`quantumai manifest`: manifests of runs outside Kafka, and single ones out of the logs; made, signed, verified, shown."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+
+from cli import screen
+from cli.options import Home, settings
+from cli.token import TRUST, open_or_make
+from kms import documents
+from kms.dsse import Envelope, read_envelope
+from kms.envelope import MANIFEST_USE, manifest_in, sign_manifest, verify_envelope
+from kms.errors import VerificationError
+from kms.keyring import KeyRing
+from kms.keys import Key
+from kms.statement import Method, Statement, file_artifact, predicate, read_statement, statement
+from kms.suites import suites
+from kms.trust import TrustRoot
+from streams.errors import SettingsError
+from streams.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Manifests of single runs: make, sign, verify, show. JSON and YAML; files, or - for standard input.",
+)
+
+Source = Annotated[str, typer.Argument(metavar="FILE", help="JSON or YAML; - is standard input.")]
+Form = Annotated[Literal["json", "yaml"], typer.Option("--format", help="How to write it.")]
+Target = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Where to write it.", show_default="standard output", dir_okay=False)
+]
+TrustFile = Annotated[
+    Path | None,
+    typer.Option("--trust", help="Trust root: the public keys that you believe.", show_default="that of the platform's folder"),
+]
+
+
+@app.command()
+def generate(
+    job_id: Annotated[str, typer.Option("--job-id", help="The run's name.", show_default=False)],
+    *,
+    backend: Annotated[str | None, typer.Option(help="Where it ran, or is to run.", show_default=False)] = None,
+    pqc_suite: Annotated[
+        str, typer.Option(help="KEM:SIGNATURE, families or parameter sets. A classical signature always comes beside.")
+    ] = "ML-KEM:ML-DSA",
+    em_method: Annotated[str | None, typer.Option(help="Error mitigation: zne, ml-qem, …", show_default=False)] = None,
+    shots: Annotated[int | None, typer.Option(min=0, help="All shots together.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="The run's seed.", show_default=False)] = None,
+    inputs: Annotated[list[Path] | None, typer.Option("--input", help="A file that went in; may be given again.")] = None,
+    outputs: Annotated[list[Path] | None, typer.Option("--output", help="A file that came out; may be given again.")] = None,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Only the manifest, to look at or edit; sign it later.")] = False,
+    form: Form = "json",
+    out: Target = None,
+    home: Home = None,
+) -> None:
+    """Make the manifest of a run and sign it, classically and post-quantum, by keys of the token."""
+    facts = {
+        "backend": backend,
+        "method": None if em_method is None else Method(name=em_method),
+        "shots": shots,
+        "seeds": {} if seed is None else {"run": str(seed)},
+        "inputs": [file_artifact(path) for path in inputs or ()],
+    }
+    made = statement(predicate(job_id, suites(pqc_suite), **facts), [file_artifact(path) for path in outputs or ()])
+    _write(made.document() if unsigned else _signed(made, settings(home)).document(), form, out)
+
+
+@app.command()
+def sign(source: Source, form: Form = "json", out: Target = None, home: Home = None) -> None:
+    """Sign a manifest, by every suite that it names itself; what is signed already is signed anew."""
+    document = _read(source)
+    made = manifest_in(read_envelope(document)) if "payloadType" in document else read_statement(document)
+    _write(_signed(made, settings(home)).document(), form, out)
+
+
+@app.command()
+def verify(source: Source, trust: TrustFile = None, home: Home = None) -> None:
+    """Verify a manifest offline, link by link. Exit status 1, and the link that broke, when it does not hold."""
+    root = TrustRoot.load(trust or settings(home).home / TRUST)
+    out = screen.console()
+    try:
+        for link in verify_envelope(read_envelope(_read(source)), root):
+            out.print(f"[green]holds[/]  {escape(link.name)}: {escape(link.says)}", highlight=False)
+    except VerificationError as error:
+        out.print(f"[red]broken[/] {type(error).__name__}: {escape(str(error))}", highlight=False)
+        raise typer.Exit(1) from error
+    out.print("[green]all of it holds[/]")
+
+
+@app.command()
+def show(source: Source, form: Form = "yaml", out: Target = None) -> None:
+    """Show what a manifest says, and which keys its signatures name. Nothing is verified."""
+    document = _read(source)
+    if "payloadType" not in document:
+        _write(read_statement(document).document(), form, out)
+        return
+    envelope = read_envelope(document)
+    _write({"manifest": documents.read_json(envelope.payload), "signatures": [one.keyid for one in envelope.signatures]}, form, out)
+
+
+def _signed(made: Statement, chosen: Settings) -> Envelope:
+    """Signed by the platform's token; its trust root then has the keys."""
+    ring = KeyRing.open(chosen.ring(), open_or_make(chosen)[0])
+
+    def keys(algorithms: Sequence[str]) -> list[Key]:
+        found = ring.ensure(MANIFEST_USE, algorithms)
+        ring.public().save(chosen.home / TRUST)
+        return found
+
+    return sign_manifest(made, keys)
+
+
+def _read(source: str) -> dict[str, Any]:
+    try:
+        opened: Any = nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise SettingsError(f"{source} cannot be read: {error.strerror}") from error
+    with opened as content:
+        stream: IO[bytes] = content
+        document = documents.read(stream)
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{source} holds no manifest: it is a {type(document).__name__}, not an object with fields")
+    return document
+
+
+def _write(document: Any, form: str, out: Path | None) -> None:
+    text = documents.write(document, form)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    draft = out.with_name(out.name + ".part")
+    draft.write_text(text)
+    draft.replace(out)
