@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 from kms.algorithms import LOG_SUITES
+from kms.epochs import Policy
 from kms.in_force import KeysInForce
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE, Key
@@ -23,8 +24,8 @@ def build(settings: Settings) -> Agent:
         SettingsError: no PKCS#11 module or no PIN is set.
     """
     checkpoints = LastHeld(LogCheckpoint)
-    keys = _keys(settings, checkpoints.records)
-    signer = LogSigner(keys, settings.origin, checkpoints.last)
+    keys, policy = _in_force(settings, checkpoints.records)
+    signer = LogSigner(keys, settings.origin, checkpoints.last, policy=policy)
     return Agent(
         "signer",
         reads=[ManifestRequested],
@@ -36,14 +37,18 @@ def build(settings: Settings) -> Agent:
         linger=0.05,  # two signatures and a transaction for each batch: twenty a second and log are enough
         offload=True,
         tick=signer.heartbeat,
-        every=5.0,
-        tick_subject=lambda checkpoint: (checkpoint.log_id, checkpoint.signed_at.isoformat()),
+        every=1.0,  # a new policy epoch is in every log so soon, also where nothing is to be signed
+        tick_subject=_said,
         start=keys,
     )
 
 
-def _keys(settings: Settings, heads: Callable[[], list[LogCheckpoint]]) -> Callable[[], list[Key]]:
-    """Opens the token and the key ring when first called: a PKCS#11 module must not be loaded before a fork."""
+def _said(record: ManifestSigned | LogCheckpoint) -> tuple[str, str]:
+    return record.log_id, str(record.index) if isinstance(record, ManifestSigned) else record.signed_at.isoformat()
+
+
+def _in_force(settings: Settings, heads: Callable[[], list[LogCheckpoint]]) -> tuple[Callable[[], list[Key]], Callable[[], Policy]]:
+    """Keys and policy. Opens the token and the key ring when first called: a PKCS#11 module must not be loaded before a fork."""
 
     @cache
     def in_force() -> KeysInForce:
@@ -56,4 +61,7 @@ def _keys(settings: Settings, heads: Callable[[], list[LogCheckpoint]]) -> Calla
     def keys() -> list[Key]:
         return in_force()()
 
-    return keys
+    def policy() -> Policy:
+        return in_force().policy()
+
+    return keys, policy

@@ -243,3 +243,39 @@ class RolledBack(VerificationError):
 
 class SecondOpinionMissing(KmsError, OutageError):
     """There is no second implementation on this machine."""
+
+
+class AuditUnwritable(KmsError, OutageError):
+    """What was done with a key cannot be recorded."""
+
+
+class EntryMalformed(VerificationError):
+    """A line of an audit that is no entry, or not in canonical form."""
+
+
+class EntryDropped(VerificationError):
+    """Entries of an audit are missing."""
+
+
+class EntryEdited(VerificationError):
+    """An entry of an audit is not what it was when the next one was written."""
+
+
+class EntryDoubled(VerificationError):
+    """An entry of an audit stands twice."""
+
+
+class EntryReordered(VerificationError):
+    """Entries of an audit changed places."""
+
+
+class ChainTruncated(VerificationError):
+    """An audit ends before what was seen of it."""
+
+
+class SealWrong(VerificationError):
+    """The signatures over an audit are missing or do not verify."""
+
+
+class Unsealed(VerificationError):
+    """The end of an audit is signed by nobody."""

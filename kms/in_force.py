@@ -1,4 +1,6 @@
-"""The keys to sign with now: asked at every batch, and a new version, a schedule or a revocation takes effect without a restart."""
+"""The keys and the policy to sign with now: asked at every batch, and a new version, a schedule, a revocation or a new policy epoch
+takes effect without a restart.
+"""
 
 import logging
 import threading
@@ -7,9 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from kms.epoch_ring import read_policy
+from kms.epochs import FIRST, Policy, first
 from kms.errors import KeyRingError
 from kms.keyring import KeyRing
-from kms.keys import SLACK, Key, LogRange, PublicKey, TokenKey
+from kms.keys import LOG_USE, SLACK, Key, LogRange, PublicKey, TokenKey
+from kms.note import read_note
 from kms.trust import TrustRoot
 from schemas.manifests import LogCheckpoint
 from schemas.record import now
@@ -23,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class KeysInForce:
-    """The active keys of a use, one per algorithm; a callable for `kms.signing.LogSigner`, from any thread.
+    """The active keys of a use, one per algorithm that is asked for; a callable for `kms.signing.LogSigner`, from any thread.
 
     It looks at the ring's revision once a second. When it has changed, or when the time of a scheduled version has come, keys are
     read anew (and made, where the last one of an algorithm was revoked). It notes in the ring which part of which log a key has
@@ -32,7 +37,7 @@ class KeysInForce:
     Args:
         ring: opened with its token.
         use: what the keys are for.
-        algorithms: one key of each, in this order.
+        algorithms: one key of each, in this order, but for logs whose key ring holds a policy.
         heads: the last checkpoints of the logs that are written here.
         publish: takes the trust root whenever it has changed.
     """
@@ -51,7 +56,7 @@ class KeysInForce:
         self._retired: list[PublicKey] = []
         self._tokens: dict[bytes, Key] = {}
         self._uses: Counter[bytes] = Counter()
-        self._revision = -1
+        self._revision, self._policy = -1, first(algorithms)
         self._turns: datetime | None = None
         self._look_at = self._note_at = self._seen_at = 0.0
 
@@ -67,6 +72,15 @@ class KeysInForce:
                 if time.monotonic() >= self._look_at:
                     self._look_at = time.monotonic() + self._look()
         return self._keys
+
+    def policy(self) -> Policy:
+        """The policy, as new as the keys.
+
+        Raises:
+            KeyRingError, TokenError: as the call.
+        """
+        self()
+        return self._policy
 
     def sign(self, key: TokenKey, data: bytes) -> bytes:
         """Signs with the token, and counts."""
@@ -95,22 +109,27 @@ class KeysInForce:
 
     def _read(self) -> None:
         at = now()  # before the keys are asked for: a version that begins meanwhile is a turn to come, not one that was missed
-        keys = self._ring.ensure(self._use, self._algorithms)
+        policy, heads = self._epochs(), self._heads()
+        keys = self._ring.ensure(self._use, _suites(policy, at, heads))
         before = {key.public.kid for key in self._keys}
         taken_up = [key.public.kid for key in keys if before and key.public.kid not in before]
-        heads = self._heads()
         if taken_up and heads:
             self._ring.limit((kid, LogRange(head.log_id, head.tree_size)) for kid in taken_up for head in heads)
         mine = [entry.public for entry in self._ring.entries() if entry.public.use == self._use]
-        times = [time for key in mine for time in (key.life.activates, key.life.ends) if time is not None and time > at]
-        self._turns = min(times, default=None)
+        times = [time for key in mine for time in (key.life.activates, key.life.ends)]
+        times += [epoch.begins for epoch in policy.epochs]
+        self._turns = min((time for time in times if time is not None and time > at), default=None)
         self._retired = [key for key in mine if key.verifies and key.life.activates and key.life.ends]
         try:
             self._publish(self._ring.public())
         except OSError as error:
             _LOG.warning("the trust root cannot be written (%s): verifiers do not learn of new keys from here", error)
         self._tokens |= {key.inside.object_id: key for key in keys}
-        self._keys = [Key(key.public, key.inside, self) for key in keys]
+        self._keys, self._policy = [Key(key.public, key.inside, self) for key in keys], policy
+
+    def _epochs(self) -> Policy:
+        found = read_policy(self._ring.store)
+        return found if self._use == LOG_USE and found.epochs != (FIRST,) else first(self._algorithms)
 
     def _note(self) -> None:
         """Writes to the ring what has been counted, and where retired keys ended."""
@@ -127,6 +146,14 @@ class KeysInForce:
         ]
         if ended:
             self._ring.limit(ended)
+
+
+def _suites(policy: Policy, at: datetime, heads: Sequence[LogCheckpoint]) -> list[str]:
+    """What logs must be signed by: under the epoch in force, the one that comes next, and those that logs still stand under."""
+    number, last = policy.at(at).number, policy.newest.number
+    numbers = {number, number + 1} | {max(read_note(head.note).checkpoint.epoch, 1) for head in heads}
+    wanted = [suite for each in sorted(numbers) if each <= last for suite in policy.epoch(each).required]
+    return [suite for suite in dict.fromkeys(wanted) if suite not in policy.broken]
 
 
 def _over(key: PublicKey, head: LogCheckpoint) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from kms.algorithms import SIGNATURES, algorithm, encapsulation, raw_public_key, signature_algorithm
+from kms.epoch_ring import read_policy
 from kms.errors import KeyRingError, UnknownKey, WrongTransition
 from kms.keys import Key, KeySpec, LogRange, PublicKey, TokenKey
 from kms.life import TRANSITIONS, Life, Operation, allow
@@ -128,7 +129,9 @@ class KeyRing:
 
     def public(self) -> TrustRoot:
         """What verifiers need: every signature key's public half with its times, and the suites that are demanded."""
-        return TrustRoot(tuple(entry.public for entry in self.entries() if entry.public.algorithm in SIGNATURES))
+        policy = read_policy(self.store)
+        keys = tuple(entry.public for entry in self.entries() if entry.public.algorithm in SIGNATURES)
+        return TrustRoot(keys, policy.newest.required, policy.epochs)
 
     def sign(self, name: str, data: bytes) -> bytes:
         """A signature by an active key.

@@ -1,9 +1,9 @@
 """Checkpoints as C2SP signed notes (c2sp.org/signed-note, c2sp.org/tlog-checkpoint), signed by several algorithms at once.
 
-A note's text is the log's origin, its size, its root hash and two extension lines: the suites that MUST sign it, so that
-stripping a signature line breaks the note, and the time. The specification assigns no signature type byte to ECDSA-P384 with
-SHA-384 or to ML-DSA-65, so both use 0xff, followed by `urn:quantumai:note:<algorithm>`, in the key id:
-SHA-256(key name || 0x0A || 0xff || identifier || SPKI)[:4]. The key name is the origin.
+A note's text is the log's origin, its size, its root hash and extension lines: the suites that MUST sign it, so that stripping a
+signature line breaks the note; the epoch of the policy that demands them (`kms.epochs`); and the time. The specification assigns
+no signature type byte to ECDSA-P384 with SHA-384 or to ML-DSA-65, so both use 0xff, followed by `urn:quantumai:note:<algorithm>`,
+in the key id: SHA-256(key name || 0x0A || 0xff || identifier || SPKI)[:4]. The key name is the origin.
 """
 
 import base64
@@ -14,12 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kms.errors import MalformedNote, MissingSuite, OutOfForce, WrongSignature
+from kms.epoch_rules import demanded
+from kms.errors import BrokenAlgorithm, MalformedNote, MissingSuite, OutOfForce, WrongSignature
 from kms.keys import LOG_USE, Key, PublicKey
 from kms.trust import TrustRoot
 
 MAX_NOTE_CHARACTERS = 256 * 1024
-_TEXT = re.compile(r"(?P<origin>\S+)\n(?P<size>\d+)\n(?P<root>\S+)\nsuites (?P<suites>\S+(?: \S+)*)\ntime (?P<time>\S+)\n")
+_TEXT = re.compile(
+    r"(?P<origin>\S+)\n(?P<size>\d+)\n(?P<root>\S+)\n"
+    r"suites (?P<suites>\S+(?: \S+)*)\n(?:epoch (?P<epoch>\d{1,9})\n)?time (?P<time>\S+)\n"
+)
 _LINE = re.compile(r"— (?P<name>\S+) (?P<signature>\S+)")
 _KEY_ID_BYTES = 4
 
@@ -34,6 +38,7 @@ class Checkpoint:
         root: root hash at that size, 32 bytes.
         suites: algorithms that must all have signed.
         signed_at: when, UTC.
+        epoch: the policy epoch under which it is signed; 0, without a line, before there were epochs.
     """
 
     origin: str
@@ -41,12 +46,14 @@ class Checkpoint:
     root: bytes
     suites: tuple[str, ...]
     signed_at: datetime
+    epoch: int = 0
 
     def text(self) -> str:
         """What is signed."""
         root = base64.b64encode(self.root).decode()
         time = self.signed_at.isoformat(timespec="microseconds")
-        return f"{self.origin}\n{self.size}\n{root}\nsuites {' '.join(self.suites)}\ntime {time}\n"
+        epoch = f"epoch {self.epoch}\n" if self.epoch else ""
+        return f"{self.origin}\n{self.size}\n{root}\nsuites {' '.join(self.suites)}\n{epoch}time {time}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ def read_note(note: str) -> Note:
             base64.b64decode(found["root"], validate=True),
             tuple(found["suites"].split(" ")),
             datetime.fromisoformat(found["time"]),
+            int(found["epoch"] or 0),
         )
         lines = tuple(_read_line(line) for line in below[:-1].split("\n"))
     except (ValueError, binascii.Error) as error:
@@ -104,21 +112,28 @@ def read_note(note: str) -> Note:
 
 
 def verify_note(note: Note, trust: TrustRoot) -> None:
-    """Checks that every suite that the trust root or the note itself demands has signed the note, by keys that are trusted.
+    """Checks that every suite that the policy or the note itself demands has signed the note, by keys that are trusted.
 
-    Signatures by unknown keys are ignored, as the specification demands; one by a known key that does not verify breaks the note.
+    The policy is that of the epoch which the note names. Signatures by unknown keys, and by broken algorithms, are ignored, as the
+    specification demands; one by a known key that does not verify breaks the note.
 
     Raises:
         MissingSuite: a demanded suite has no signature of a trusted key, or the note does not demand what the trust root does.
+        UnknownEpoch, NotAllowed, PolicyRollback, ExpiredPolicy: as `kms.epoch_rules.demanded`.
+        BrokenAlgorithm: it stands on broken algorithms alone.
         WrongSignature: a trusted key's signature does not verify.
         OutOfForce: a trusted key was not in force then or there.
     """
     checkpoint = note.checkpoint
     where = f"checkpoint of {checkpoint.origin} at size {checkpoint.size}"
-    undemanded = [suite for suite in trust.required_suites if suite not in checkpoint.suites]
-    if undemanded:
-        raise MissingSuite(f"the {where} does not demand {', '.join(undemanded)}, which the trust root requires")
-    known = {key_id(checkpoint.origin, key): key for key in trust.verifying(LOG_USE)}
+    policy = trust.policy
+    suites = demanded(policy, checkpoint.epoch, checkpoint.suites, checkpoint.signed_at, where)
+    if not suites:
+        raise BrokenAlgorithm(
+            f"the {where} stands on {', '.join(checkpoint.suites)} alone, which the policy calls broken: it proves nothing; look "
+            "for a later checkpoint of the log, or an anchor"
+        )
+    known = {key_id(checkpoint.origin, key): key for key in trust.verifying(LOG_USE) if key.algorithm not in policy.broken}
     signed: set[str] = set()
     for line in note.lines:
         key = known.get(line.key_id) if line.name == checkpoint.origin else None
@@ -129,9 +144,15 @@ def verify_note(note: Note, trust: TrustRoot) -> None:
             except (WrongSignature, OutOfForce) as error:
                 raise type(error)(f"the {where}: {error}") from error
             signed.add(key.algorithm)
-    missing = [suite for suite in checkpoint.suites if suite not in signed]
+    missing = [suite for suite in suites if suite not in signed]
     if missing:
         raise MissingSuite(f"the {where} has no signature of a trusted key for {', '.join(missing)}")
+
+
+def revoked(note: Note, trust: TrustRoot) -> bool:
+    """Whether one of its signatures is by a key that was revoked since: then they cannot all count any more."""
+    lost = [key for key in trust.keys if key.use == LOG_USE and key.life.revoked is not None]
+    return any(signed_by(note, key) for key in lost)
 
 
 def signed_by(note: Note, key: PublicKey) -> bool:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kms.completeness import Completeness
+from kms.epoch_leaf import EPOCH_TOPIC, epoch_of
+from kms.epoch_replay import EpochReplay
 from kms.errors import LogError, MalformedNote, VerificationError, WrongBinding
 from kms.manifest import binds, manifest_leaf
 from kms.merkle import Frontier
-from kms.note import Note, read_note, verify_note
+from kms.note import Note, read_note, revoked, verify_note
 from kms.replay import LogReplay
 from kms.trust import TrustRoot
 from schemas.manifests import LogCheckpoint, ManifestSigned
@@ -28,11 +30,13 @@ class LogReport:
         size: leaves that the newest checkpoint covers.
         root: its root hash, 32 bytes.
         signed_at: when the log's writer last said that it ends here: what happened later is not covered.
+        epoch: the policy epoch that it stands under there.
     """
 
     size: int
     root: bytes
     signed_at: datetime
+    epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,9 @@ class LogVerifier:
         collect: bool = False,
     ) -> None:
         self._trust, self._whole, self._every_signature, self._collect = trust, whole, every_signature, collect
+        self._policy = trust.policy
         self._logs: dict[str, LogReplay] = {}
+        self._epochs: dict[str, EpochReplay] = {}
         self._completeness = Completeness(frozenset(audited), self._fail)
         self._manifests = self._checkpoints = self._signatures = 0
         self.errors: list[VerificationError] = []
@@ -96,6 +102,8 @@ class LogVerifier:
             self._fail(WrongBinding(f"{what}; the payload is not about that event, digest and subject {manifest.subject}"))
         leaf = manifest_leaf(manifest.payload_type, manifest.payload)
         self._log(manifest.log_id).leaf(manifest.index, manifest.tree_size, leaf, manifest.inclusion_proof)
+        if manifest.event_topic == EPOCH_TOPIC:
+            self._announced(manifest)
         self._completeness.leaf(manifest)
 
     def checkpoint(self, checkpoint: LogCheckpoint) -> None:
@@ -107,6 +115,7 @@ class LogVerifier:
         self._checkpoints += 1
         try:
             note = _agreeing_note(checkpoint)
+            self._epoch(checkpoint.log_id).checkpoint(note)
             if self._every_signature:
                 self._verify(note)
         except VerificationError as error:
@@ -141,13 +150,15 @@ class LogVerifier:
                     self._verify(read_note(log.newest.note))
                 except VerificationError as error:
                     self._fail(error)
+        for epochs in self._epochs.values():
+            self._crossed(epochs)
         self._completeness.finish()
         return Report(
             self._manifests,
             self._checkpoints,
             self._signatures,
             self._completeness.matched,
-            {name: _log_report(log.newest) for name, log in sorted(self._logs.items()) if log.newest is not None},
+            {name: self._log_report(log.newest) for name, log in sorted(self._logs.items()) if log.newest is not None},
             tuple(self.errors),
         )
 
@@ -156,6 +167,29 @@ class LogVerifier:
         if log is None:
             log = self._logs[log_id] = LogReplay(log_id, self._whole, self._fail)
         return log
+
+    def _epoch(self, log_id: str) -> EpochReplay:
+        epochs = self._epochs.get(log_id)
+        if epochs is None:
+            epochs = self._epochs[log_id] = EpochReplay(log_id, self._policy, self._fail)
+        return epochs
+
+    def _announced(self, manifest: ManifestSigned) -> None:
+        try:
+            self._epoch(manifest.log_id).leaf(manifest.index, epoch_of(manifest))
+        except VerificationError as error:
+            self._fail(error)
+
+    def _crossed(self, epochs: EpochReplay) -> None:
+        for note in epochs.crossings():
+            try:
+                if not self._every_signature and not revoked(note, self._trust):
+                    self._verify(note)
+            except VerificationError as error:
+                self._fail(error)
+
+    def _log_report(self, newest: LogCheckpoint) -> LogReport:
+        return LogReport(newest.tree_size, newest.root_hash, newest.signed_at, self._epoch(newest.log_id).number)
 
     def _verify(self, note: Note) -> None:
         verify_note(note, self._trust)
@@ -186,7 +220,3 @@ def _hashes_to(checkpoint: LogCheckpoint) -> bool:
         return Frontier.of(checkpoint.tree_size, checkpoint.frontier).root() == checkpoint.root_hash
     except LogError:
         return False
-
-
-def _log_report(newest: LogCheckpoint) -> LogReport:
-    return LogReport(newest.tree_size, newest.root_hash, newest.signed_at)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from kms_events import START, SoftwareKeys, software_keys, trusting
 
+from kms.epochs import Policy
 from kms.errors import MalformedNote, MissingSuite, WrongSignature
 from kms.keys import PublicKey
 from kms.note import Checkpoint, key_id, read_note, sign_note, verify_note
@@ -121,7 +122,7 @@ def test_a_key_for_another_use_counts_for_nothing():
     other = PublicKey(kept[0].kid, "tls", kept[0].algorithm, 1, "active", kept[0].spki)
 
     class Trust:
-        required_suites = SUITES
+        policy = Policy()
 
         def verifying(self, use):
             return [key for key in (other, kept[1]) if key.use == use]
