@@ -15,8 +15,9 @@ from em.errors import EmError
 from kms.errors import KmsError
 from schemas.errors import InputError
 from streams.errors import StreamsError
+from threat.errors import ThreatError
 
-EXPECTED = (StreamsError, KmsError, ApiError, BackendError, EmError, InputError, OSError)
+EXPECTED = (StreamsError, KmsError, ApiError, BackendError, EmError, ThreatError, InputError, OSError)
 """Errors whose message is made for the user: the roots of our rooms, and what an input caused."""
 
 
@@ -53,6 +54,7 @@ COMMANDS: Mapping[str, Command] = {
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
     "tls": Command("tls:app", _AUDIT, "Hybrid post-quantum TLS: serve, connect, and see what is negotiated."),
     "em": Command("em:app", _EM, "Measure mitigation methods on many circuits and devices; compare nights."),
+    "feed": Command("feed:feed", _THREATS, "Stream Suricata, Zeek or OCSF lines in; resumed where it stopped."),
     "threat": Command("threat:app", _THREATS, "Score security events; train and measure the models that do."),
 }
 """All commands. A command's module is imported when the command is run, so that help comes at once."""

@@ -39,17 +39,22 @@ class Event(Generic[R_co]):
 
 def output_id(topic: str, partition: int, offset: int, kind: type[Record], ordinal: int) -> str:
     """The id of an agent's output: the same input gives the same id, however often it is replayed (UUIDv5, RFC 9562)."""
-    return _uuid5(f"{topic}/{partition}/{offset}/{kind.topic}/{ordinal}")
+    return _uuid5(f"{topic}/{partition}/{offset}/{kind.topic}/{ordinal}".encode())
 
 
 def tick_id(agent: str, partition: int, subject: str, state: str) -> str:
     """The id of an output that has no input: the same state of the same subject is announced under one id."""
-    return _uuid5(f"tick/{agent}/{partition}/{subject}/{state}")
+    return _uuid5(f"tick/{agent}/{partition}/{subject}/{state}".encode())
 
 
-def _uuid5(name: str) -> str:
-    """`str(uuid.uuid5(_NAMESPACE, name))` (RFC 9562 section 5.5) at less than half its cost: there is one per event."""
-    digits = hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+def line_id(place: str, line: bytes) -> str:
+    """The id of an event that a feed's line became: the same line at the same place of the same stream gives the same id."""
+    return _uuid5(f"feed/{place}/".encode() + line)
+
+
+def _uuid5(name: bytes) -> str:
+    """`str(uuid.uuid5(namespace, name))` (RFC 9562 section 5.5) at less than half its cost: there is one per event."""
+    digits = hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 

@@ -80,8 +80,12 @@ class FeedPosition(Record):
     """Bytes that have been answered for."""
     line: Annotated[int, Field(ge=0)]
     """Lines that have been answered for."""
-    check: bytes
-    """SHA-256 of the last 1,024 bytes before `offset` (of all, where there are fewer): is this still the same stream?"""
+    last: Annotated[int, Field(ge=0)] = 0
+    """Where the last line that has been answered for begins."""
+    checked: Annotated[int, Field(ge=0)] = 0
+    """How many bytes of that line `check` covers."""
+    check: str = ""
+    """SHA-256 (hex) of that line's first bytes, 1,024 at most: is this still the same stream?"""
     unfinished: Annotated[int, Field(ge=0)] = 0
     """Bytes behind `offset` that were dead-lettered as a line without its end; when it is completed it is read whole."""
     updated_at: Timestamp = Field(default_factory=now)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from aiokafka.errors import KafkaError
 
 from schemas.dead_letter import DeadLetter
+from schemas.topics import TOPICS
 from streams.connection import connected, unavailable, writer
 from streams.errors import StreamsError
 from streams.messages import Received
@@ -61,13 +62,15 @@ async def retry(brokers: str, letters: Iterable[Received[DeadLetter]]) -> int:
     Only `RETRY_HEADER` is added, so the event keeps its id and its digest. The dead letter itself stays: its topic is a log.
 
     Raises:
-        DeadLetterError: one has neither key nor value, so Kafka clients cannot send it.
+        DeadLetterError: one has neither key nor value, so Kafka clients cannot send it; or it came from no topic.
         BrokerUnavailableError: nobody answers.
     """
     chosen = list(letters)
     for letter in chosen:
         if letter.record.original_key is None and letter.record.original_value is None:
             raise DeadLetterError(f"dead letter {name(letter)} has neither key nor value: there is nothing to send again")
+        if letter.record.original_topic not in TOPICS:
+            raise DeadLetterError(f"dead letter {name(letter)} is a line of a feed: mend it and feed it with `quantumai feed`")
     async with connected(writer(brokers), brokers) as producer:
         try:
             await asyncio.gather(*[await producer.send(**_original(letter)) for letter in chosen])
