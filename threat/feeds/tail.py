@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -48,6 +48,7 @@ class Tail:
         self._passed = 0
         start = file.readline(_CHECKED_BYTES)
         self._pushed = start if self._pipe else b""
+        self._read: Callable[[int], bytes] = file.read1 if self._pipe else file.read  # type: ignore[attr-defined]
         whole = final or self._pipe or start.endswith(b"\n") or len(start) == _CHECKED_BYTES
         self.head = hashlib.sha256(start.rstrip(b"\n")).hexdigest()[:32] if start and whole else ""
         """Names the stream; empty while its first line is not there."""
@@ -117,8 +118,7 @@ class Tail:
     def _chunk(self) -> bytes:
         try:
             pushed, self._pushed = self._pushed, b""
-            read = self._file.read1 if self._pipe else self._file.read
-            return pushed or read(CHUNK_BYTES)  # type: ignore[no-any-return]
+            return pushed or self._read(CHUNK_BYTES)
         except (OSError, EOFError, zlib.error) as error:
             raise FeedError(f"{self.path} cannot be read behind byte {self._splitter.offset:,}: {error}") from error
 
