@@ -101,6 +101,10 @@ class WeakerPolicy(KmsError, InputError):
     """A policy that demands less than the one before it."""
 
 
+class NotReady(KmsError, InputError):
+    """A step of a migration whose conditions are not met, or that makes no sense where the system stands."""
+
+
 class PolicyExpired(KmsError, OutageError):
     """The policy in force has expired: nothing is signed under it until another epoch takes over."""
 

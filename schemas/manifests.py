@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.record import Identifier, Record, Timestamp, now
+from schemas.record import Identifier, Part, Record, Timestamp, now
 
 Digest = Annotated[bytes, Field(min_length=32, max_length=32)]
 Size = Annotated[int, Field(ge=0)]
@@ -71,6 +71,15 @@ class LogCheckpoint(Record):
     signed_at: Timestamp = Field(default_factory=now)
 
 
+class AuditSignature(Part):
+    """One signature of a seal."""
+
+    kid: Identifier
+    algorithm: str
+    signature: str
+    """base64"""
+
+
 class KmsAudit(Record):
     """One use of a key: who, what, outcome."""
 
@@ -84,3 +93,16 @@ class KmsAudit(Record):
     algorithm: str
     detail: str = ""
     at: Timestamp = Field(default_factory=now)
+    source: str = ""
+    """Address that the request came from."""
+    request_id: str = ""
+    status: int = 0
+    """Of HTTP; 0 where it was no request."""
+    chain: str = ""
+    """The chain of entries that this one stands in; empty: in none."""
+    sequence: Size = 0
+    """Its place there, from 1."""
+    previous: str = ""
+    """Digest of the entry before it: SHA-256 over its canonical JSON, hex; empty for the first."""
+    signatures: tuple[AuditSignature, ...] = ()
+    """Of a seal, over itself without them, and by its place in the chain over all entries before it."""
