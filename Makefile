@@ -10,13 +10,16 @@ BENCHMARKS := throughput manifest_signing signer latency chaos tamper em_engines
 
 LOCK := pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help setup demo test lint bench nightly lock clean
+.PHONY: help setup liboqs demo test lint bench nightly lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: ## install what is missing: Debian and Python packages, Kafka, the PKCS#11 token (quick when it is done)
 	@deploy/setup/setup.sh
+
+liboqs: ## build the second implementation of ML-DSA that `quantumai verify --cross-check` asks (cargo, cmake, ninja)
+	@deploy/liboqs/build.sh
 
 demo: setup ## run the example jobs from request to signed, verified result, then stop
 	@$(PYTHON_BIN)/quantumai demo

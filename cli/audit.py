@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from cli import screen
 from cli.options import From, Home, To, settings
+from cli.second_opinion import CrossCheck
+from kms.epoch_memory import Memory, beside
 from kms.trust import TrustRoot
 from kms.verification import LogVerifier, Report
 from schemas.codec import decode
@@ -45,22 +47,45 @@ def verify(
             help="Check the signatures of every checkpoint; the newest of a log already vouch for all its leaves.",
         ),
     ] = False,
+    past: Annotated[
+        bool, typer.Option("--past", help="Take a log that ends under an older policy epoch than was seen: for an old export.")
+    ] = False,
+    cross_check: CrossCheck = False,
     home: Home = None,
 ) -> None:
     """Verify every manifest: signatures, logs, proofs, and that each event has its manifest and each manifest its event.
 
-    Exit status 1, and every broken link by name, when anything does not hold.
+    Exit status 1, and every broken link by name, when anything does not hold. Beside the trust root the highest policy epoch that
+    was seen is remembered: an older policy is refused from then on.
     """
     if file is not None and (start, stop) != ("beginning", "end"):
         raise typer.BadParameter("a file is verified whole: give --from and --to when it is exported")
     chosen = settings(home)
-    root = TrustRoot.load(trust or chosen.home / "trust.json")
+    place = trust or chosen.home / "trust.json"
+    root, memory = TrustRoot.load(place), Memory.load(beside(place))
+    memory.check(root.policy)
+    root = doubly(root, screen.console()) if cross_check else root
     if file:
         report, unreadable = verify_file(file, root, every_signature)
     else:
         report, unreadable = asyncio.run(verify_topics(chosen.brokers, root, start, stop, every_signature))
-    if not show_report(screen.console(), report, unreadable):
+    held = show_report(screen.console(), report, unreadable)
+    logs = {log: found.epoch for log, found in report.logs.items()}
+    if not past and stop == "end":
+        for log, number in logs.items():
+            memory.check_log(log, number)
+    if not held:
         raise typer.Exit(1)
+    _remember(memory.seen(root.policy, logs), beside(place))
+
+
+def _remember(memory: Memory, place: Path) -> None:
+    try:
+        memory.save(place)
+    except OSError as error:
+        screen.console(stderr=True).print(
+            f"[yellow]{place} cannot be written ({error.strerror}): this policy epoch is not remembered[/]"
+        )
 
 
 def export(
@@ -128,9 +153,9 @@ def verify_file(file: Path, trust: TrustRoot, every_signature: bool = False) -> 
 
 def show_report(console: Console, report: Report, unreadable: list[str]) -> bool:
     """Prints the report; whether everything holds."""
-    table = screen.table("log", "leaves", "root", "ends at")
+    table = screen.table("log", "leaves", "root", "ends at", "epoch", numbers=("leaves", "epoch"))
     for log_id, log in report.logs.items():
-        table.add_row(log_id, f"{log.size:,}", log.root.hex()[:16], f"{log.signed_at:%Y-%m-%d %H:%M:%S}")
+        table.add_row(log_id, f"{log.size:,}", log.root.hex()[:16], f"{log.signed_at:%Y-%m-%d %H:%M:%S}", str(log.epoch))
     console.print(table)
     console.print(
         f"{report.manifests:,} manifests, {report.checkpoints:,} checkpoints ({report.signatures:,} with their signatures), "

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from cli import screen
 from cli.options import Home, settings
+from cli.second_opinion import CrossCheck, doubly
 from cli.token import TRUST, open_or_make
 from kms import documents
 from kms.dsse import Envelope, read_envelope
@@ -81,10 +82,10 @@ def sign(source: Source, form: Form = "json", out: Target = None, home: Home = N
 
 
 @app.command()
-def verify(source: Source, trust: TrustFile = None, home: Home = None) -> None:
+def verify(source: Source, trust: TrustFile = None, cross_check: CrossCheck = False, home: Home = None) -> None:
     """Verify a manifest offline, link by link. Exit status 1, and the link that broke, when it does not hold."""
-    root = TrustRoot.load(trust or settings(home).home / TRUST)
-    out = screen.console()
+    root, out = TrustRoot.load(trust or settings(home).home / TRUST), screen.console()
+    root = doubly(root, out) if cross_check else root
     try:
         for link in verify_envelope(read_envelope(_read(source)), root):
             out.print(f"[green]holds[/]  {escape(link.name)}: {escape(link.says)}", highlight=False)

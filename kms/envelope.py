@@ -6,7 +6,7 @@ from datetime import datetime
 
 from kms.documents import read_json
 from kms.dsse import Envelope, sign
-from kms.errors import MalformedEnvelope, MissingSuite, OutOfForce, Unsigned, WrongSignature
+from kms.errors import BrokenAlgorithm, MalformedEnvelope, MissingSuite, OutOfForce, Unsigned, WrongSignature
 from kms.keys import Key
 from kms.manifest import PAYLOAD_TYPE
 from kms.statement import Statement, check_subject, read_statement, signed_at
@@ -56,12 +56,19 @@ def verify_envelope(envelope: Envelope, trust: TrustRoot) -> Iterator[Link]:
     """
     manifest = manifest_in(envelope)
     yield Link("manifest", f"of job {manifest.predicate.job.job_id}; all its fields are known")
-    crypto = manifest.predicate.crypto
-    check_suites(crypto.signatures, trust.required_suites, "the manifest")
-    yield Link("suites", f"{' and '.join(crypto.signatures)} must sign, says what is signed")
+    crypto, policy = manifest.predicate.crypto, trust.policy
     if crypto.signed_at is None:
         raise Unsigned("the manifest does not say when it was signed: sign it by `quantumai manifest sign`")
-    for suite in crypto.signatures:
+    suites = [suite for suite in crypto.signatures if suite not in policy.broken]
+    epoch = policy.at(crypto.signed_at)
+    if not suites:
+        broken = " and ".join(crypto.signatures)
+        raise BrokenAlgorithm(
+            f"the manifest stands on {broken} alone, which the policy calls broken: sign it anew by another suite"
+        )
+    check_suites(suites, [suite for suite in epoch.required if suite not in policy.broken], "the manifest")
+    yield Link("suites", f"{' and '.join(suites)} must sign, says what is signed; policy epoch {epoch.number} agrees")
+    for suite in suites:
         yield Link(f"signature {suite}", _signer(envelope, suite, trust, crypto.signed_at))
     check_subject(manifest)
     yield Link("subject", ", ".join(f"{one.name} {one.digest.sha256[:16]}…" for one in manifest.subject))

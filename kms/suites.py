@@ -57,5 +57,5 @@ def check_suites(signed: Sequence[str], required: Sequence[str], what: str) -> N
         wanted = signature_algorithm(name)
         if not any(row.classical == wanted.classical and row.bits >= wanted.bits for row in rows):
             raise MissingSuite(
-                f"{what} demands {' and '.join(signed) or 'no suite'}; the trust root requires {name} or as strong a one"
+                f"{what} demands {' and '.join(signed) or 'no suite'}; the policy requires {name} or as strong a one"
             )

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,10 +14,13 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import given
 from hypothesis.strategies import binary, dictionaries, integers, lists, none, recursive, text
 
+from kms.algorithms import LOG_SUITES
 from kms.documents import MAX_DOCUMENT_BYTES, read, write
 from kms.dsse import pae, read_envelope, sign
 from kms.envelope import MANIFEST_USE, manifest_in, sign_manifest, verify_envelope
+from kms.epochs import FIRST, Policy
 from kms.errors import (
+    BrokenAlgorithm,
     MalformedDocument,
     MalformedEnvelope,
     MalformedManifest,
@@ -199,6 +204,16 @@ def test_a_revoked_key_is_named_and_a_signature_dated_before_its_key_is_refused(
 
 def dated(manifest, at):
     return manifest.predicate.crypto.model_copy(update={"signed_at": at})
+
+
+def test_what_stands_on_broken_algorithms_alone_proves_nothing(envelope, ring):
+    now_broken = replace(ring.public(), required_suites=LOG_SUITES, epochs=())
+    policy = Policy((FIRST,)).following(("SLH-DSA-SHA2-192s",), datetime.now(UTC), broken=["ML-DSA-65"])
+    trust = replace(now_broken, required_suites=policy.newest.required, epochs=policy.epochs)
+    assert [link.name for link in verify(envelope.document(), trust)] == ["manifest", "suites", "signature ECDSA-P384", "subject"]
+    worse = policy.following(("SLH-DSA-SHA2-192s",), datetime.now(UTC) + timedelta(1), broken=["ECDSA-P384"])
+    with pytest.raises(BrokenAlgorithm, match="ECDSA-P384 and ML-DSA-65 alone"):
+        verify(envelope.document(), replace(trust, epochs=worse.epochs))
 
 
 ENVELOPES = {
