@@ -1,8 +1,11 @@
 """`quantumai em run | show | report | nightly`: error mitigation measured."""
 
+import signal
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +28,7 @@ from em.harness.regression import compare
 from em.harness.report import report
 from em.harness.run import Ran, run
 from em.harness.store import Store
-from em.harness.summary import Line, lines
+from em.harness.summary import Line, alike, lines, said
 from em.harness.terminal import chart
 from schemas.calibration import CalibrationUpdated
 from streams.sync_client import SyncClient
@@ -35,7 +38,9 @@ app = typer.Typer(
 )
 
 HOME = Path(".quantumai/em")
-_FAMILIES, _METHODS, _MORE, _BACKENDS = map(",".join, (night.FAMILIES, night.METHODS, night.MORE, night.BACKENDS))
+_FAMILIES, _METHODS, _MORE, _COPIES, _BACKENDS = map(
+    ",".join, (night.FAMILIES, night.METHODS, night.MORE, night.COPIES, night.BACKENDS)
+)
 _BUDGETS = ",".join(map(str, night.BUDGETS))
 
 
@@ -52,7 +57,12 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 Families = Annotated[str, typer.Option(help="Circuit families, with commas.")]
 Methods = Annotated[str, typer.Option(help="Mitigation methods, with commas.")]
-Budgets = Annotated[str, typer.Option(help="Shots per circuit and group of observables, with commas.")]
+_BUDGETS_HELP = "Shots per circuit and group of observables, with commas."
+_CIRCUITS_HELP = "Circuits of each family."
+_ELSEWHERE = ("ibm", "mock")
+"""Providers whose backends are not simulators of ours; the harness simulates them all the same."""
+
+Budgets = Annotated[str, typer.Option(help=_BUDGETS_HELP)]
 Backends = Annotated[str, typer.Option(help="Devices, with commas.")]
 Workers = Annotated[int, typer.Option(help="Processes.")]
 Folder = Annotated[Path, typer.Option("--out", help="Folder of the results; a run goes on where the last one there stopped.")]
@@ -63,27 +73,29 @@ def run_command(
     *,
     families: Families = _FAMILIES,
     methods: Methods = _METHODS,
-    budgets: Budgets = "1024,4096,16384",
+    budgets: Annotated[str | None, typer.Option(help=_BUDGETS_HELP, show_default="1024,4096,16384; 4096 with --quick")] = None,
     backends: Backends = "aer_noisy,fake_jakarta",
-    circuits: Annotated[int, typer.Option(help="Circuits of each family.")] = 20,
+    circuits: Annotated[int | None, typer.Option(help=_CIRCUITS_HELP, show_default="20; 2 with --quick")] = None,
     qubits: Annotated[int | None, typer.Option(help="Of all circuits.", show_default="drawn from the family's sizes")] = None,
     depth: Annotated[int | None, typer.Option(help="Of all circuits.", show_default="drawn from the family's depths")] = None,
     seed: Annotated[int, typer.Option(help="Of circuits, twirls and shots.")] = 0,
     out: Folder = HOME / "runs",
     workers: Workers = 2,
-    quick: Annotated[bool, typer.Option("--quick", help="Two circuits of each family, one budget: less than a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Two circuits of each family and one budget, unless said.")] = False,
 ) -> None:
     """Measure what is not measured yet, and show all of the folder's results.
 
+    Nothing runs on hardware: ibm:DEVICE and mock are simulated under their calibrations; submit a job to run there.
     Exit status 1 when a task failed; the next run tries it again.
     """
-    shots, number = ((4096,), 2) if quick else (_numbers(budgets), circuits)
+    shots = _numbers(budgets or ("4096" if quick else "1024,4096,16384"))
+    number = (2 if quick else 20) if circuits is None else circuits
     scope = Scope(_names(families), number, _names(methods), shots, _names(backends), seed, seed, qubits, depth)
     store = Store(out)
     ran = measured(scope, store, workers)
     display(store, screen.console())
     if ran.failed or ran.problems:
-        raise EmError("; ".join([*ran.problems, f"{ran.failed} tasks failed: run the same again"] if ran.failed else ran.problems))
+        raise EmError("; ".join([*ran.problems, *_failures(ran)]))
 
 
 app.command()(train)
@@ -104,9 +116,12 @@ def nightly(
     families: Families = _FAMILIES,
     methods: Methods = _METHODS,
     more: Annotated[str, typer.Option(help="Methods on a tenth of the circuits, on two devices with two budgets.")] = _MORE,
+    copies: Annotated[
+        str, typer.Option(help="Methods that run two copies: the same, on circuits of four qubits and devices of eight and more.")
+    ] = _COPIES,
     budgets: Budgets = _BUDGETS,
     backends: Backends = _BACKENDS,
-    circuits: Annotated[int, typer.Option(help="Circuits of each family.")] = night.CIRCUITS,
+    circuits: Annotated[int, typer.Option(help=_CIRCUITS_HELP)] = night.CIRCUITS,
     seed: Annotated[int | None, typer.Option(help="Of twirls and shots.", show_default="another each night")] = None,
     history: Annotated[int, typer.Option(help="Earlier nights to compare with.")] = 14,
     out: Annotated[Path, typer.Option(help="Folder of the nights, each a folder of its own.")] = HOME / "nights",
@@ -117,10 +132,12 @@ def nightly(
 
     Exit status 1 when results moved although no version did, or a task failed; sentences say what, and since which commit.
     """
-    tonight = night.tonight(out, datetime.now(UTC).date(), git_commit())
+    day, commit = datetime.now(UTC).date(), git_commit()
     given = (_names(families), circuits, _names(methods), _numbers(budgets), _names(backends))
-    scope = Scope(*given, seed=night.seed_of(tonight) if seed is None else seed)
-    scopes = [scope, night.fewer(scope, _names(more))] if more else [scope]
+    scope = Scope(*given, seed=night.seed_of(day, commit) if seed is None else seed)
+    qubits = {name: len(found.qubits) for name, found in snapshots(scope.backends).items()}
+    scopes = night.scopes(scope, _names(more), _names(copies), qubits)
+    tonight = night.tonight(out, day, commit, scopes)
     runs = [measured(each, tonight.store, workers) for each in scopes]
     earlier = night.history(out, tonight, history)
     compared = compare(tonight, earlier)
@@ -130,11 +147,17 @@ def nightly(
         with SyncClient(source="/clients/nightly") as client:
             typer.echo(f"{client.publish_measured(events(tonight.rows))} em.measured events sent")
     moved = [move.sentence for move in compared.regressions]
-    failed = [f"{ran.failed} tasks failed" for ran in runs if ran.failed]
+    failed = [sentence for ran in runs for sentence in _failures(ran)]
     problems = [problem for ran in runs for problem in ran.problems]
     if moved or problems or failed:
         raise EmError("; ".join([*moved, *problems, *failed]))
-    typer.echo(f"nothing moved since the {len(earlier)} nights before ({compared.tested} tests)")
+    if compared.deaf:
+        names = ", ".join(compared.deaf)
+        typer.echo(f"warning: too few circuits, devices and nights for any change to raise an alarm in {names}", err=True)
+    if not earlier:
+        typer.echo("the first night: there is nothing to compare it with yet")
+    else:
+        typer.echo(f"nothing moved since the {len(earlier)} nights before ({compared.tested} tests)")
 
 
 @app.command()
@@ -147,20 +170,46 @@ def measured(scope: Scope, store: Store, workers: int) -> Ran:
     """Runs with a progress bar."""
     console = screen.console(stderr=True)
     calibrations = snapshots(scope.backends)
+    for name in scope.backends:
+        if calibrations[name].provider in _ELSEWHERE:
+            console.print(f"{name} is simulated here, under its calibration of {calibrations[name].taken_at:%Y-%m-%d %H:%M} UTC")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("tasks", total=scope.size)
 
         def progress(ran: Ran) -> None:
-            bar.update(task, completed=ran.measured + ran.failed + ran.skipped)
+            bar.update(task, completed=ran.measured + ran.failed + ran.skipped + ran.repeated)
 
         def waiting() -> None:
             console.print(f"another run is writing to {store.root}; waiting for its end")
 
-        ran = run(scope, store, calibrations, workers=workers, progress=progress, waiting=waiting)
-    there = f"{ran.skipped} were there already, {ran.failed} failed; in {store.root}"
+        with terminated_as_interrupted():
+            ran = run(scope, store, calibrations, workers=workers, progress=progress, waiting=waiting)
+    twice = f", {ran.repeated} repeat others (small families draw a circuit again)" if ran.repeated else ""
+    there = f"{ran.skipped} were there already{twice}, {ran.failed} failed; in {store.root}"
     console.print(f"{ran.measured} tasks measured in {ran.seconds:.1f} s, {there}")
     return ran
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends what stands inside as Ctrl-C does, so that its processes and semaphores are put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _failures(ran: Ran) -> Iterator[str]:
+    """What failed, and what to do."""
+    if ran.failed - ran.refused:
+        yield f"{ran.failed - ran.refused} tasks failed: run the same again"
+    if ran.refused:
+        yield f"{ran.refused} tasks cannot be done as they are asked for: see why above, and ask otherwise"
 
 
 def snapshots(names: tuple[str, ...]) -> dict[str, CalibrationUpdated]:
@@ -176,13 +225,13 @@ def display(store: Store, console: Console) -> None:
     """
     rows = store.read()
     failures = store.failures()
-    for sentence in store.set_aside:
+    for sentence in store.problems():
         console.print(f"[yellow]{escape(sentence)}[/]")
     if not len(rows) and not len(failures):
         raise EmError(f"there are no results in {store.root}; make some with `quantumai em run`")
     found = lines(rows)
     if found:
-        console.print(_table(found), _bars(found), sep="\n")
+        console.print(_table(found), _bars(found, alike(rows)), sep="\n")
     reasons = Counter(zip(*(failures[name].to_pylist() for name in ("family", "method", "error")), strict=True))
     for (family, method, error), count in sorted(reasons.items()):
         console.print(f"[red]failed[/] {count} x {family}/{method}: {escape(error)}")
@@ -196,15 +245,21 @@ def _table(found: list[Line]) -> Table:
     numbers = ("estimates", "mean |error|", "raw", "gain", "RMSE", "within 2 s.e.", "shots", "USD", "abstained")
     table = screen.table("family", "method", *numbers, title="errors in units of the observable's bound", numbers=numbers)
     for line in found:
-        cells = (f"{line.error:.4f}", f"{line.raw_error:.4f}", f"{line.gain:.2f}x", f"{line.rmse:.4f}", f"{line.covered:.0%}")
+        control = said(line.raw_error, ".4f"), f"{line.gain:.2f}x" if said(line.gain, "") else ""
+        cells = (f"{line.error:.4f}", *control, f"{line.rmse:.4f}", f"{line.covered:.0%}")
         cost = (f"{line.shots:,.0f}", f"{line.cost_usd:.2f}", str(line.abstained or ""))
         table.add_row(*map(str, line.key), str(line.values), *(cells if line.values else [""] * 5), *cost)
     return table
 
 
-def _bars(found: list[Line]) -> str:
-    drawn = []
-    for family, members in groupby(found, key=lambda line: line.key[0]):
-        drawn.append(f"[bold]{family}[/]: mean |error|, the best first")
-        drawn += [f"  {name:<26}[cyan]{length:<40}[/] {error}" for name, length, error in chart(list(members))]
+def _bars(found: list[Line], groups: list[tuple[str, list[str]]]) -> str:
+    """A chart for each group of methods that were measured on the same circuits, devices and budgets."""
+    drawn, several = [], Counter(family for family, _ in groups)
+    for family, methods in groups:
+        if several[family] > 1 and len(methods) == 1:
+            continue  # nothing to compare it with
+        same = f", of {len(methods)} methods measured on the same circuits, devices and budgets" if several[family] > 1 else ""
+        drawn.append(f"[bold]{family}[/]: mean |error|, the best first{same}")
+        members = [line for line in found if line.key[0] == family and line.key[1] in methods]
+        drawn += [f"  {name:<26}[cyan]{length:<40}[/] {error}" for name, length, error in chart(members)]
     return "\n".join(drawn)

@@ -69,6 +69,11 @@ def change(nights: Floats, clusters: Sequence[int] | NDArray[np.intp]) -> Change
     return Change(best + 1, found[best], p, len(won))
 
 
+def least(clusters: int, nights: int) -> float:
+    """The smallest p that the last of some nights can have, when it has moved in every cluster as far as can be."""
+    return min(1.0, 2 * (nights - 1) * float(nights) ** -clusters)
+
+
 def _tail(won: Floats, draws: int, total: float) -> float:
     """At most the probability that so many draws from each cluster's numbers, added up, reach `total`."""
     largest = float(np.abs(won).max())

@@ -54,6 +54,8 @@ def gains(figure: FigureBase, found: Sequence[Line]) -> None:
     image = axes.imshow(np.log2(values), cmap="RdBu", vmin=-3, vmax=3, aspect="auto")
     for y, row in enumerate(values):
         for x, value in enumerate(row):
+            if np.isnan(value):
+                continue
             dark = abs(np.log2(value)) > 1.8
             axes.text(x, y, f"{value:.1f}x", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     axes.set_xticks(range(len(methods)), methods, rotation=25, ha="right", fontsize=8)

@@ -32,10 +32,17 @@ from schemas.errors import InputError
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of a batch: rows of `em.harness.columns.SCHEMA`."""
+    """What became of a batch: rows of `em.harness.columns.SCHEMA`.
+
+    Attributes:
+        results: of the tasks that were done.
+        failed: of those that were not, one each.
+        refused: how many of these can never be done: it is the task itself that is at fault.
+    """
 
     results: pa.Table
     failed: pa.Table
+    refused: int = 0
 
 
 def measure(batch: Batch, calibrations: Mapping[str, bytes]) -> Measured:
@@ -48,6 +55,7 @@ def measure(batch: Batch, calibrations: Mapping[str, bytes]) -> Measured:
     begun = datetime.now(UTC)
     results: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
+    refused = 0
     for backend, tasks in by_backend(batch.tasks).items():
         device = _device(calibrations[backend])
         plans = {task: _planned(task, batch.circuits[task.circuit_hash]) for task in tasks}
@@ -61,7 +69,8 @@ def measure(batch: Batch, calibrations: Mapping[str, bytes]) -> Measured:
                 results += _rows(about, batch.circuits[task.circuit_hash], plan, executions)
             except Exception as error:  # the rest of the run goes on
                 failed.append({**about, "error": _sentence(error), "finished_at": datetime.now(UTC)})
-    return Measured(pa.Table.from_pylist(results, SCHEMA), pa.Table.from_pylist(failed, SCHEMA))
+                refused += isinstance(error, InputError)
+    return Measured(pa.Table.from_pylist(results, SCHEMA), pa.Table.from_pylist(failed, SCHEMA), refused)
 
 
 def failed(batch: Batch, why: str) -> Measured:

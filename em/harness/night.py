@@ -2,13 +2,16 @@
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from em.families import FAMILIES as FAMILIES_OF
 from em.harness.plan import Scope
 from em.harness.store import Store
 
@@ -31,14 +34,21 @@ MORE = (
     "readout-dd",
     "readout-twirl-zne-exponential",
     "readout-pec",
+    "cdr",
+    "vncdr",
 )
 """Dearer to simulate, or variants: a tenth of the circuits, two devices and two budgets are enough to see them break."""
+
+COPIES = ("vd",)
+"""Of circuits that fit a device twice: four qubits, on devices of eight and more."""
+
+_COPIED_QUBITS = 4
 
 BUDGETS = (256, 1024, 4096, 16384, 65536)
 BACKENDS = ("aer_noisy", "fake_jakarta", "fake_guadalupe", "fake_kolkata")
 CIRCUITS = 200
 
-_NAME = re.compile(r"^(\d{4}-\d{2}-\d{2})-([0-9a-f]{8}(?:\+[0-9a-f]{8})?|package)$")
+_NAME = re.compile(r"^(\d{4}-\d{2}-\d{2})-([0-9a-f]{8}(?:\+[0-9a-f]{8})?|package)(?:-([0-9a-f]{6}))?$")
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class Night:
     Attributes:
         day: when it was begun, UTC.
         code: short commit, with a hash of what differed from it.
-        folder: its store, and its report.
+        folder: its store, and its report; its name has day, code and a hash of what the night asks for.
     """
 
     day: date
@@ -58,7 +68,7 @@ class Night:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return f"{self.day}-{self.code}"
+        return self.folder.name
 
     @cached_property
     def store(self) -> Store:
@@ -70,26 +80,33 @@ class Night:
         """Its results, read once."""
         return self.store.read()
 
+    @cached_property
+    def begun(self) -> datetime:
+        """When its first task was begun, by what the rows say; the end of time for a night without results."""
+        first = pc.min(self.store.read(columns=["started_at"])["started_at"]).as_py()
+        return datetime.max.replace(tzinfo=UTC) if first is None else first
 
-def tonight(root: Path, day: date, commit: str) -> Night:
-    """The night of a day and a commit; the same night again when it is resumed."""
+
+def tonight(root: Path, day: date, commit: str, scopes: Sequence[Scope]) -> Night:
+    """The night of a day, a commit and all that is asked for, seeds included; the same night again when it is resumed."""
     code = _short(commit)
-    return Night(day, code, root / f"{day}-{code}")
+    asked = hashlib.sha256(repr([*scopes]).encode()).hexdigest()[:6]
+    return Night(day, code, root / f"{day}-{code}-{asked}")
 
 
 def history(root: Path, before: Night, nights: int) -> list[Night]:
-    """The latest nights before one, in the order of time; of one day, in the order in which they were begun."""
+    """The latest nights before one, in the order of time: by day, and by when their first tasks were begun."""
     found = []
     for folder in root.iterdir() if root.is_dir() else ():
         match = _NAME.match(folder.name)
         if match and folder.name != before.name and date.fromisoformat(match[1]) <= before.day:
             found.append(Night(date.fromisoformat(match[1]), match[2], folder))
-    return sorted(found, key=lambda night: (night.day, night.folder.stat().st_ctime_ns))[-nights:] if nights else []
+    return sorted(found, key=lambda night: (night.day, night.begun))[-nights:] if nights else []
 
 
-def seed_of(night: Night) -> int:
+def seed_of(day: date, commit: str) -> int:
     """Another one each night."""
-    return int.from_bytes(hashlib.sha256(night.name.encode()).digest()[:4])
+    return int.from_bytes(hashlib.sha256(f"{day}-{_short(commit)}".encode()).digest()[:4])
 
 
 def fewer(scope: Scope, methods: tuple[str, ...]) -> Scope:
@@ -101,6 +118,25 @@ def fewer(scope: Scope, methods: tuple[str, ...]) -> Scope:
         budgets=scope.budgets[-3:-1] or scope.budgets,
         backends=scope.backends[:2],
     )
+
+
+def scopes(scope: Scope, more: tuple[str, ...], copies: tuple[str, ...], qubits: Mapping[str, int]) -> list[Scope]:
+    """All that a night measures.
+
+    Args:
+        scope: of the methods that are measured in full.
+        more: methods measured on `fewer` circuits.
+        copies: methods that run two copies: the same, on circuits of `_COPIED_QUBITS` in place of any width.
+        qubits: how many each backend has.
+    """
+    found = [scope]
+    if more:
+        found.append(fewer(scope, more))
+    families = tuple(name for name in scope.families if not FAMILIES_OF[name].fixed)
+    backends = tuple(name for name in scope.backends if qubits[name] >= 2 * _COPIED_QUBITS)
+    if copies and families and backends:
+        found.append(replace(fewer(replace(scope, families=families, backends=backends), copies), qubits=_COPIED_QUBITS))
+    return found
 
 
 def _short(commit: str) -> str:

@@ -74,35 +74,38 @@ class Scope:
         return [(number, found.instance(number, self.circuit_seed, self.qubits, self.depth)) for number in numbers]
 
 
-def batch(
-    scope: Scope, drawn: Sequence[tuple[int, Instance]], calibrations: Mapping[str, str], done: Collection[str]
-) -> Batch | None:
-    """The tasks on these circuits that are not done; None if all are.
+def tasks(scope: Scope, drawn: Sequence[tuple[int, Instance]], calibrations: Mapping[str, str]) -> tuple[Task, ...]:
+    """The tasks on some circuits, each once: small families draw the same circuit again.
 
     Args:
         scope: the run.
         drawn: circuits of one family with their numbers.
         calibrations: backend -> calibration_id.
-        done: ids of tasks.
     """
-    tasks = []
+    found: dict[str, Task] = {}
     methods = [(name, METHODS[name].version, rfc8785.dumps(METHODS[name].parameters({})).decode()) for name in scope.methods]
     for (number, instance), backend in product(drawn, scope.backends):
         seed = job_seed(scope.seed, instance.circuit_hash, backend)
         for (method, version, parameters), budget in product(methods, scope.budgets):
             place = (instance.family, number, instance.circuit_hash, backend, calibrations[backend])
             task = Task(*place, method, version, parameters, budget, seed)
-            if task.task_id not in done:
-                tasks.append(task)
-    wanted = {task.circuit_hash for task in tasks}
+            found.setdefault(task.task_id, task)
+    return tuple(found.values())
+
+
+def batch(
+    scope: Scope, drawn: Sequence[tuple[int, Instance]], calibrations: Mapping[str, str], done: Collection[str]
+) -> Batch | None:
+    """The tasks on these circuits that are not done; None if all are.
+
+    Args:
+        scope, drawn, calibrations: see `tasks`.
+        done: ids of tasks.
+    """
+    left = tuple(task for task in tasks(scope, drawn, calibrations) if task.task_id not in done)
+    wanted = {task.circuit_hash for task in left}
     circuits = {instance.circuit_hash: instance for _, instance in drawn if instance.circuit_hash in wanted}
-    family = drawn[0][1].family
-    return Batch(family, scope.circuit_seed, circuits, _once(tasks)) if tasks else None
-
-
-def _once(tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """Without repetitions: small families draw the same circuit again."""
-    return tuple({task.task_id: task for task in tasks}.values())
+    return Batch(drawn[0][1].family, scope.circuit_seed, circuits, left) if left else None
 
 
 def by_backend(tasks: Sequence[Task]) -> Mapping[str, list[Task]]:

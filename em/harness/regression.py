@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from em.harness.change import ALARM, Change, change
+from em.harness.change import ALARM, Change, change, least
 from em.harness.night import Night
 from em.harness.summary import normalised
 
@@ -63,12 +64,14 @@ class Comparison:
         moves: what moved although its version did not, the worse first.
         tested: how many tests were made.
         unheard: series without history, by name.
+        deaf: series on so few circuits and devices, or with so few nights before, that nothing could raise an alarm yet, by name.
     """
 
     nights: tuple[Night, ...]
     moves: tuple[Move, ...]
     tested: int
     unheard: tuple[str, ...]
+    deaf: tuple[str, ...]
 
     @property
     def regressions(self) -> tuple[Move, ...]:
@@ -91,23 +94,25 @@ def compare(night: Night, earlier: Sequence[Night]) -> Comparison:
     own = measured[-1]
     tests = len(own) * len(_SAMPLED)
     moves: list[Move] = []
-    unheard = []
+    unheard, deaf = [], []
     for series, tonight in own.items():
         past = [
             index for index, each in enumerate(measured[:-1]) if series in each and _share(each[series], tonight) >= _LEAST_SHARED
         ]
         if past:
             places = [*past, len(earlier)]
-            moves += _moves(series, [nights[place] for place in places], [measured[place][series] for place in places], tests)
+            shared = _Shared.of([measured[place][series] for place in places])
+            moves += _moves(series, [nights[place] for place in places], shared, tests)
+            if least(len(set(shared.clusters.tolist())), len(places)) * tests > ALARM:
+                deaf.append(f"{series[0]}/{series[1]}")
         else:
             unheard.append(f"{series[0]}/{series[1]}")
     moves.sort(key=lambda move: not move.worse)
-    return Comparison(tuple(earlier), tuple(moves), tests - len(unheard) * len(_SAMPLED), tuple(unheard))
+    return Comparison(tuple(earlier), tuple(moves), tests - len(unheard) * len(_SAMPLED), tuple(unheard), tuple(deaf))
 
 
-def _moves(series: Series, nights: Sequence[Night], measured: Sequence[_Measured], tests: int) -> list[Move]:
-    tasks, clusters = _common(measured)
-    stacked = {name: np.column_stack([_aligned(each, tasks, name) for each in measured]) for name in CHANNELS}
+def _moves(series: Series, nights: Sequence[Night], shared: "_Shared", tests: int) -> list[Move]:
+    stacked, clusters = shared.channels, shared.clusters
     found: dict[str, Change] = {}
     for name in _SAMPLED:
         best = change(stacked[name], clusters)
@@ -116,7 +121,7 @@ def _moves(series: Series, nights: Sequence[Night], measured: Sequence[_Measured
     shots = stacked["shots"]
     other = np.flatnonzero((shots != shots[:, :1]).any(axis=0))
     if len(other):
-        found["shots"] = Change(int(other[0]), float(np.sign(shots[:, -1].sum() - shots[:, 0].sum())), 0.0, len(tasks))
+        found["shots"] = Change(int(other[0]), float(np.sign(shots[:, -1].sum() - shots[:, 0].sum())), 0.0, len(shots))
     error = stacked["error"]
     return [
         _move(series, name, stacked[name], nights, best, worse=not _better(name, best, found.get("error"), error))
@@ -188,13 +193,26 @@ def _share(past: _Measured | None, tonight: _Measured) -> float:
     return 0.0 if past is None else len(set(past.tasks) & set(tonight.tasks)) / len(tonight.tasks)
 
 
-def _common(measured: Sequence[_Measured]) -> tuple[list[tuple[object, ...]], NDArray[np.intp]]:
-    """The tasks that all nights have, and the number of each one's circuit and device."""
-    shared = set(measured[0].tasks).intersection(*(each.tasks for each in measured[1:]))
-    tasks = [task for task in measured[-1].tasks if task in shared]
-    numbers: dict[tuple[object, ...], int] = {}
-    clusters = [numbers.setdefault(task[:2], len(numbers)) for task in tasks]
-    return tasks, np.array(clusters, dtype=np.intp)
+@dataclass(frozen=True)
+class _Shared:
+    """The tasks of a series that all nights have.
+
+    Attributes:
+        clusters: (tasks,) the number of each one's circuit and device.
+        channels: (tasks, nights) each.
+    """
+
+    clusters: NDArray[np.intp]
+    channels: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, measured: Sequence[_Measured]) -> Self:
+        shared = set(measured[0].tasks).intersection(*(each.tasks for each in measured[1:]))
+        tasks = [task for task in measured[-1].tasks if task in shared]
+        numbers: dict[tuple[object, ...], int] = {}
+        clusters = [numbers.setdefault(task[:2], len(numbers)) for task in tasks]
+        channels = {name: np.column_stack([_aligned(each, tasks, name) for each in measured]) for name in CHANNELS}
+        return cls(np.array(clusters, dtype=np.intp), channels)
 
 
 def _aligned(measured: _Measured, tasks: Sequence[tuple[object, ...]], channel: str) -> Floats:

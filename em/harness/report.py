@@ -14,7 +14,7 @@ from matplotlib.figure import FigureBase
 from em.harness import figures
 from em.harness.night import Night
 from em.harness.regression import Comparison, Move
-from em.harness.summary import Line, lines
+from em.harness.summary import Line, alike, lines, said
 
 _HEADINGS = ("family", "method", "what", "times", "why")
 _KINDS = {True: "abstained", False: "otherwise than asked", None: "failed"}
@@ -58,15 +58,18 @@ def report(night: Night, compared: Comparison | None, earlier: Sequence[Night] =
     rows = night.rows
     sections = [_accuracy(lines(rows), compared), _where(lines(rows, ("family", "backend", "method")))]
     by_budget = lines(rows, ("family", "method", "budget"))
-    sections += [_price(family, [line for line in by_budget if line.key[0] == family]) for family in _sorted(by_budget)]
+    groups = alike(rows)
+    for family in _sorted(by_budget):
+        comparable = [methods for home, methods in groups if home == family]
+        sections.append(_price(family, [line for line in by_budget if line.key[0] == family], comparable))
     if earlier:
         sections.append(_nights([*earlier, night]))
     sections += [_abstained(night), _lineage(night)]
     moves = compared.moves if compared else ()
     worse, better = (_whose(move for move in moves if move.worse is bad) for bad in (True, False))
-    said = [f"{what} than before: {', '.join(names)}." for what, names in (("Worse", worse), ("Better", better)) if names]
+    told = [f"{what} than before: {', '.join(names)}." for what, names in (("Worse", worse), ("Better", better)) if names]
     quiet = "Nothing moved." if earlier else "There is no earlier night to compare with."
-    return Report(f"Error mitigation, {night.name}", " ".join(said) or quiet, not moves, tuple(sections))
+    return Report(f"Error mitigation, {night.name}", " ".join(told) or quiet, not moves, tuple(sections))
 
 
 def _whose(moves: Iterable[Move]) -> list[str]:
@@ -81,6 +84,8 @@ def _moved(compared: Comparison) -> tuple[str, ...]:
     )
     if compared.unheard:
         text.append(f"Without history, and so not tested: {', '.join(compared.unheard)}.")
+    if compared.deaf:
+        text.append(f"On too few circuits, devices and nights for any change to raise an alarm: {', '.join(compared.deaf)}.")
     return tuple(text)
 
 
@@ -91,8 +96,8 @@ def _accuracy(found: Sequence[Line], compared: Comparison | None) -> Section:
             *map(str, line.key),
             f"{line.values:,}",
             f"{line.error:.4f}",
-            f"{line.raw_error:.4f}",
-            f"{line.gain:.2f}x",
+            said(line.raw_error, ".4f"),
+            said(line.gain, ".2f") and f"{line.gain:.2f}x",
             f"{line.rmse:.4f}",
             f"{line.covered:.0%}",
             f"{line.shots:,.0f}",
@@ -119,15 +124,18 @@ def _where(found: Sequence[Line]) -> Section:
     return Section("Where mitigation helps, and where it harms", (says,), partial(figures.gains, found=found))
 
 
-def _price(family: str, found: Sequence[Line]) -> Section:
-    given = [line for line in found if line.values]
+def _price(family: str, found: Sequence[Line], comparable: Sequence[Sequence[str]]) -> Section:
+    text = tuple(_best([line for line in found if line.values and line.key[1] in methods], methods) for methods in comparable)
+    return Section(f"{family}: accuracy against price", text, partial(figures.price, found=found))
+
+
+def _best(given: Sequence[Line], methods: Sequence[str]) -> str:
+    """The winner at each budget, of methods that were measured on the same circuits and devices."""
     best = {
         budget: min((line for line in given if line.key[2] == budget), key=_error) for budget in {line.key[2] for line in given}
     }
-    said = "; ".join(f"{budget:,}: {line.key[1]} ({line.error:.4f})" for budget, line in sorted(best.items()))
-    return Section(
-        f"{family}: accuracy against price", (f"Most accurate at each budget: {said}.",), partial(figures.price, found=found)
-    )
+    told = "; ".join(f"{budget:,}: {line.key[1]} ({line.error:.4f})" for budget, line in sorted(best.items()))
+    return f"Most accurate at each budget, of {', '.join(methods)}: {told or 'none gave an estimate'}."
 
 
 def _nights(nights: Sequence[Night]) -> Section:
@@ -146,10 +154,10 @@ def _abstained(night: Night) -> Section:
     rows, failures = night.rows, night.store.failures()
     noted = rows.filter(pc.not_equal(rows["note"], ""))
     declined = rows["abstained"].to_pylist().count(True)
-    said = Counter(_told(noted, "note", "abstained")) + Counter(_told(failures, "error", "abstained"))
+    counted = Counter(_told(noted, "note", "abstained")) + Counter(_told(failures, "error", "abstained"))
     table = tuple(
         (family, method, _KINDS[abstained], f"{count:,}", why)
-        for (family, method, why, abstained), count in sorted(said.items(), key=lambda item: -item[1])[:_MOST]
+        for (family, method, why, abstained), count in sorted(counted.items(), key=lambda item: -item[1])[:_MOST]
     )
     others = f"{len(noted) - declined:,} more have a note."
     text = f"{declined:,} of {len(rows):,} estimates were declined because their counts allow none, {others}"

@@ -14,7 +14,7 @@ from typing import Any
 from em.errors import EmError
 from em.families import Instance
 from em.harness.measure import Measured, failed, measure
-from em.harness.plan import Scope, batch
+from em.harness.plan import Scope, batch, tasks
 from em.harness.store import FAILED, RESULTS, Store
 from em.harness.task import Batch
 from em.harness.workers import Workers
@@ -32,6 +32,8 @@ class Ran:
     Attributes:
         asked: tasks in the scope.
         measured, skipped, failed: tasks that have results now, had them before, or failed now.
+        repeated: tasks that are others of the same run: small families draw the same circuit again.
+        refused: of those that failed, the tasks that can never be done as they are asked for.
         problems: circuits that could not be drawn, a sentence each.
         seconds: from start to end.
     """
@@ -40,6 +42,8 @@ class Ran:
     measured: int = 0
     skipped: int = 0
     failed: int = 0
+    repeated: int = 0
+    refused: int = 0
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -77,6 +81,7 @@ def run(
                 if len(rows):
                     store.write(kind, job.family, job.name, rows)
             ran.failed += len(found.failed)
+            ran.refused += found.refused
             ran.measured += len(job.tasks) - len(found.failed)
             progress(ran)
     ran.seconds = time.monotonic() - began
@@ -88,7 +93,7 @@ class _Run:
 
     def __init__(self, scope: Scope, done: set[str], calibrations: Mapping[str, CalibrationUpdated], ran: Ran) -> None:
         self._scope = scope
-        self._claimed = done
+        self._done, self._claimed = done, set(done)
         self._ids = {name: calibration.calibration_id for name, calibration in calibrations.items()}
         self._snapshots = {name: encode(calibration) for name, calibration in calibrations.items()}
         self._ran = ran
@@ -129,7 +134,9 @@ class _Run:
         else:
             new = batch(self._scope, drawn, self._ids, self._claimed)
             asked = len(drawn) * self._scope.size // (len(self._scope.families) * self._scope.circuits)
-            self._ran.skipped += asked - (len(new.tasks) if new else 0)
+            there = {task.task_id for task in tasks(self._scope, drawn, self._ids)} & self._done
+            self._ran.skipped += len(there)
+            self._ran.repeated += asked - len(there) - (len(new.tasks) if new else 0)
             if new:
                 self._claimed.update(task.task_id for task in new.tasks)
                 self._batches.append((new, 0))

@@ -21,6 +21,7 @@ from em.errors import EmError
 from em.harness.columns import SCHEMA
 
 RESULTS, FAILED, CORRUPT, _PARTIAL = "results", "failed", "corrupt", "partial"
+_FILES = "day=*/family=*/*.parquet"
 
 
 class StoreError(EmError):
@@ -33,11 +34,19 @@ class Store:
 
     Attributes:
         root: its folder; made when something is written.
-        set_aside: files that this process found to be corrupt and moved to `corrupt/`, a sentence each.
+
+    Raises:
+        StoreError: something that is no folder stands in its place.
     """
 
     root: Path
-    set_aside: list[str] = field(default_factory=list)
+    _unfit: dict[Path, str] = field(default_factory=dict, init=False)
+    _writes: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        for place in (self.root, *self.root.parents):
+            if place.exists() and not place.is_dir():
+                raise StoreError(f"{place} is a file; results need a folder: name one, or one that can be made")
 
     @contextmanager
     def writing(self, waiting: Callable[[], None]) -> Iterator[None]:
@@ -55,7 +64,11 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             for left in (self.root / _PARTIAL).glob("*"):
                 left.unlink()  # of a writer that was killed
-            yield
+            self._writes = True
+            try:
+                yield
+            finally:
+                self._writes = False
 
     def write(self, kind: str, family: str, batch: str, rows: pa.Table) -> Path:
         """Adds a batch's rows as one file: either whole under its name, or not at all."""
@@ -77,13 +90,13 @@ class Store:
         return folder / name
 
     def read(self, kind: str = RESULTS, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows of a kind, with `day` and `family`; corrupt files are moved away and named in `set_aside`.
+        """All rows of a kind, with `day` and `family`. Corrupt files are left out, and named by `problems`; who writes moves them.
 
         Args:
             kind: `RESULTS` or `FAILED`.
             columns: those of `em.harness.columns`, all by default.
         """
-        tables = [self._table(path, columns) for path in sorted((self.root / kind).glob("day=*/family=*/*.parquet"))]
+        tables = [self._table(path, columns) for path in sorted((self.root / kind).glob(_FILES))]
         schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
         schema = schema.append(pa.field("day", pa.string())).append(pa.field("family", pa.string())).remove_metadata()
         return pa.concat_tables([pa.table({name: [] for name in schema.names}, schema=schema), *filter(None, tables)])
@@ -101,10 +114,19 @@ class Store:
                 latest[task_id] = index
         return order.take(pa.array(sorted(latest.values()), pa.int64()))
 
+    def problems(self) -> list[str]:
+        """What is in the folder and should not be, as far as it was read: a sentence each."""
+        strays = sorted(set((self.root / RESULTS).rglob("*.parquet")) - set((self.root / RESULTS).glob(_FILES)))
+        found = [f"{path} is none of ours, but whoever reads the folder reads it, too: move it away" for path in strays]
+        aside = sum(path.is_file() for path in (self.root / CORRUPT).rglob("*"))
+        if aside:
+            found.append(f"{self.root / CORRUPT} holds what was set aside ({aside} files); look at it, and delete it")
+        return [*self._unfit.values(), *found]
+
     def _table(self, path: Path, columns: Sequence[str] | None) -> pa.Table | None:
         content = path.read_bytes()
         if not path.stem.endswith(f"-{hashlib.sha256(content).hexdigest()[:32]}"):
-            self._put_aside(path)
+            self._set_aside(path)
             return None
         rows = pq.read_table(io.BytesIO(content), columns=None if columns is None else list(columns)).replace_schema_metadata()
         bare = pa.table(list(rows.columns), schema=pa.schema([column.remove_metadata() for column in rows.schema]))
@@ -113,11 +135,16 @@ class Store:
             bare = bare.append_column(name, pa.array([value] * len(bare), pa.string()))
         return bare
 
-    def _put_aside(self, path: Path) -> None:
+    def _set_aside(self, path: Path) -> None:
+        """Names a corrupt file; moves it, where nobody else can be reading or moving it."""
         place = self.root / CORRUPT / path.relative_to(self.root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(place)
-        self.set_aside.append(f"{path} is not what its name says it is; it was moved to {place}, its tasks run again")
+        what = f"{path} is not what its name says it is; "
+        if self._writes:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+            self._unfit[path] = f"{what}it was moved to {place}, its tasks run again"
+        else:
+            self._unfit[path] = f"{what}it is left out, and the next run measures its tasks again"
 
 
 def _encoded(rows: pa.Table) -> bytes:

@@ -2,7 +2,7 @@
 
 Errors are |estimate - ideal| in units of the observable's bound, so that energies and parities can be averaged. The control of each
 figure is the method `raw` on the same circuits, devices, budgets and seeds; where that was not measured, what the method's own runs
-say without mitigation.
+say without mitigation, if any of them is unmitigated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ class Line:
         values: estimates behind the figures.
         abstained: estimates that the method declined to give, or left to the one that stands in.
         error, rmse: mean and root mean square of |estimate - ideal| / bound; NaN without values.
-        raw_error: the mean |error| of the control.
+        raw_error: the mean |error| of the control; NaN where none was measured.
         covered: fraction of values within two standard errors of the ideal.
         shots: mean per task.
         cost_usd: mean per task.
@@ -50,6 +50,11 @@ class Line:
         return self.raw_error / self.error if self.error else float("inf")
 
 
+def said(value: float, how: str) -> str:
+    """A figure formatted, empty where there is none."""
+    return "" if np.isnan(value) else format(value, how)
+
+
 def lines(rows: pa.Table, by: Sequence[str] = ("family", "method")) -> list[Line]:
     """One line for each combination of the columns `by`, sorted.
 
@@ -58,6 +63,18 @@ def lines(rows: pa.Table, by: Sequence[str] = ("family", "method")) -> list[Line
         by: columns.
     """
     return [_line(key, part) for key, part in _groups(_controlled(rows), by)]
+
+
+def alike(rows: pa.Table) -> list[tuple[str, list[str]]]:
+    """(family, methods that were measured on the same circuits, devices and budgets): only these can be ranked; sorted."""
+    places = zip(*(rows[name].to_pylist() for name in ("circuit_hash", "backend", "budget")), strict=True)
+    cells: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
+    for family, method, place in zip(rows["family"].to_pylist(), rows["method"].to_pylist(), places, strict=True):
+        cells.setdefault((family, method), set()).add(place)
+    groups: dict[tuple[str, frozenset[tuple[Any, ...]]], list[str]] = {}
+    for family, method in sorted(cells):
+        groups.setdefault((family, frozenset(cells[family, method])), []).append(method)
+    return sorted(((family, methods) for (family, _), methods in groups.items()), key=lambda group: (group[0], -len(group[1])))
 
 
 def normalised(rows: pa.Table) -> tuple[Floats, Floats, Floats]:
@@ -108,7 +125,7 @@ def _line(key: tuple[Any, ...], rows: pa.Table) -> Line:
         int(rows["abstained"].to_numpy(zero_copy_only=False).sum()),
         float(sizes.mean()) if given.any() else nothing,
         float(np.sqrt(np.mean(sizes**2))) if given.any() else nothing,
-        float(np.abs(raw[given]).mean()) if given.any() else nothing,
+        float(np.abs(raw[given]).mean()) if given.any() else nothing,  # NaN where one is missing
         float(np.mean(sizes <= 2 * claimed[given])) if given.any() else nothing,
         float(shots),
         float(cost),

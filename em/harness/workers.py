@@ -30,8 +30,10 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is not None:
+            for process in list(self._pool._processes.values()) if kind else ():  # nobody waits for what they are at
+                process.terminate()
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":

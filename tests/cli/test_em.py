@@ -40,7 +40,30 @@ def test_failures_are_listed_and_the_exit_status_says_so(quantumai) -> None:
     done = quantumai("em", "run", *options, "--budgets", 100)
     assert done.exit_code == 1
     assert "failed 1 x ghz/raw: the circuit has 6 qubits, fake_manila has 5" in done.stdout
-    assert "1 tasks failed: run the same again" in done.stderr
+    assert "1 tasks cannot be done as they are asked for" in done.stderr and "again" not in done.stderr
+
+
+def test_quick_only_changes_what_is_not_said(quantumai) -> None:
+    done = quantumai("em", "run", "--quick", *TINY)
+    assert done.exit_code == 0, done.output
+    assert "2 tasks measured" in done.stderr
+    assert set(Store(Path(".quantumai/em/runs")).read()["budget"].to_pylist()) == {500}
+
+
+def test_a_backend_that_is_only_simulated_is_said_to_be(quantumai) -> None:
+    done = quantumai("em", "run", "--families", "ghz", "--circuits", 1, "--methods", "raw", "--budgets", 100, "--backends", "mock")
+    assert "mock is simulated here, under its calibration of 2025-01-01" in done.stderr
+
+
+def test_methods_are_ranked_with_those_of_the_same_budgets_only(quantumai) -> None:
+    rest = ("--families", "ghz", "--circuits", 1, "--backends", "aer_noisy")
+    quantumai("em", "run", *rest, "--methods", "raw,readout", "--budgets", "500,5000")
+    quantumai("em", "run", *rest, "--methods", "trex,zne-linear", "--budgets", 50000)
+    shown = quantumai("em", "show").stdout
+    charts = shown[shown.index("ghz: mean |error|") :].split("ghz: mean")[1:]
+    assert ["raw" in chart and "readout" in chart for chart in charts] == [True, False]
+    assert ["trex" in chart and "zne-linear" in chart for chart in charts] == [False, True]
+    assert all("of 2 methods measured on the same circuits, devices and budgets" in chart for chart in charts)
 
 
 def test_a_file_that_was_set_aside_is_named(quantumai) -> None:
@@ -49,7 +72,9 @@ def test_a_file_that_was_set_aside_is_named(quantumai) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     done = quantumai("em", "show")
     assert done.exit_code == 1 and path.name in done.stdout and "there are no results" in done.stderr
-    assert "2 tasks measured" in quantumai("em", "run", *TINY).stderr
+    again = quantumai("em", "run", *TINY)
+    assert "2 tasks measured" in again.stderr and "moved to" in again.stdout
+    assert "holds what was set aside" in quantumai("em", "show").stdout
 
 
 @pytest.mark.parametrize(
@@ -62,6 +87,8 @@ def test_a_file_that_was_set_aside_is_named(quantumai) -> None:
         (("run", "--budgets", "10.5"), "'10.5' are no whole numbers of shots"),
         (("run", "--circuits", "0"), "at least one circuit"),
         (("run", "--workers", "0"), "at least one process"),
+        (("run", "--out", "/dev/null"), "/dev/null is a file; results need a folder"),
+        (("nightly", "--out", "/dev/null"), "/dev/null is a file; results need a folder"),
         (("show", "--out", "nowhere"), "there are no results in nowhere; make some with `quantumai em run`"),
         (("report", "--out", "nowhere"), "there are no results in nowhere"),
     ],
@@ -76,7 +103,18 @@ def test_what_cannot_be_is_one_sentence(quantumai, options: tuple[str, ...], say
 def nightly(quantumai, monkeypatch):
     """Runs a small night under a commit of its own each time."""
     commits = count(1)
-    options = ("--families", "ising", "--circuits", 12, "--methods", "readout", "--backends", "aer_noisy,fake_jakarta")
+    options = (
+        "--families",
+        "ising",
+        "--circuits",
+        12,
+        "--methods",
+        "readout",
+        "--backends",
+        "aer_noisy,fake_jakarta",
+        "--copies",
+        "",
+    )
 
     def run(*more: object):
         commit = f"{next(commits):08x}" + 32 * "0"
@@ -89,16 +127,19 @@ def nightly(quantumai, monkeypatch):
 def test_nights_are_compared_and_a_fault_fails_the_night_with_a_sentence(nightly, monkeypatch) -> None:
     first, second = nightly(), nightly()
     assert first.exit_code == second.exit_code == 0, second.output
-    assert "nothing moved since the 0 nights before (0 tests)" in first.stdout
+    assert "the first night: there is nothing to compare it with yet" in first.stdout
     assert "nothing moved since the 1 nights before (4 tests)" in second.stdout
+    assert "raise an alarm" not in second.stderr
+    few = ("--circuits", 1)
+    assert "too few circuits, devices and nights for any change to raise an alarm in ising/readout" in nightly(*few).stderr
     reports = list(Path(".quantumai/em/nights").glob("*/report.pdf"))
-    assert len(reports) == 2
+    assert len(reports) == 3
     rows = Store.read
 
-    def biased(store: Store, *arguments: object) -> pa.Table:
+    def biased(store: Store, *arguments: object, **named: object) -> pa.Table:
         """Tonight's estimates are all a little larger."""
-        found = rows(store, *arguments)
-        if "estimate" not in found.column_names or not store.root.name.endswith("00000003"):
+        found = rows(store, *arguments, **named)
+        if "estimate" not in found.column_names or "-00000004-" not in store.root.name:
             return found
         place = found.column_names.index("estimate")
         return found.set_column(place, "estimate", pc.add(found["estimate"], 0.05))
@@ -107,12 +148,12 @@ def test_nights_are_compared_and_a_fault_fails_the_night_with_a_sentence(nightly
     third = nightly("--history", 5)
     assert third.exit_code == 1
     sentence = " ".join(third.stderr.split())
-    assert "ising/readout: the mean signed error went from" in sentence and "commit 00000003 (before:" in sentence
+    assert "ising/readout: the mean signed error went from" in sentence and "commit 00000004 (before:" in sentence
 
 
 def test_a_night_is_published(on, broker, monkeypatch) -> None:
     monkeypatch.setattr(em, "git_commit", lambda: "f" * 40)
-    options = (*TINY, "--more", "", "--publish")
+    options = (*TINY, "--more", "", "--copies", "", "--publish")
     began = datetime.now(UTC)
     done = on("em", "nightly", *options)
     assert done.exit_code == 0, done.output

@@ -18,13 +18,14 @@ def measured(scope: Scope, root: Path) -> Store:
     """Measures a scope without other processes."""
     store, calibrations = Store(root), snapshots(*scope.backends)
     encoded = {name: encode(calibration) for name, calibration in calibrations.items()}
-    claimed = store.done()
-    for draw in scope.draws():
-        job = batch(scope, scope.draw(*draw), {name: each.calibration_id for name, each in calibrations.items()}, claimed)
-        if job is not None:
-            claimed.update(task.task_id for task in job.tasks)
-            found = measure(job, encoded)
-            for kind, rows in ((RESULTS, found.results), (FAILED, found.failed)):
-                if len(rows):
-                    store.write(kind, job.family, job.name, rows)
+    with store.writing(lambda: None):
+        claimed = store.done()
+        for draw in scope.draws():
+            job = batch(scope, scope.draw(*draw), {name: each.calibration_id for name, each in calibrations.items()}, claimed)
+            if job is not None:
+                claimed.update(task.task_id for task in job.tasks)
+                found = measure(job, encoded)
+                for kind, rows in ((RESULTS, found.results), (FAILED, found.failed)):
+                    if len(rows):
+                        store.write(kind, job.family, job.name, rows)
     return store

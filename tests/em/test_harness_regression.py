@@ -1,5 +1,7 @@
 """Nights compared: a mutation in a method is named with the commit that brought it; clean nights, and new versions, are quiet."""
 
+import os
+import re
 from dataclasses import replace
 from datetime import date
 from html import escape
@@ -20,9 +22,9 @@ from em.methods import readout, zne
 SCOPE = Scope(("ising",), 22, ("readout", "zne-linear"), (4000,), ("aer_noisy", "fake_jakarta"))
 
 
-def night(root: Path, day: int, code: str, seed: int | None = None) -> Night:
+def night(root: Path, day: int, code: str, seed: int | None = None, circuits: int = SCOPE.circuits) -> Night:
     folder = root / f"2026-11-{day:02}-{code}"
-    measured(replace(SCOPE, seed=day if seed is None else seed), folder)
+    measured(replace(SCOPE, seed=day if seed is None else seed, circuits=circuits), folder)
     return Night(date(2026, 11, day), code, folder)
 
 
@@ -116,13 +118,45 @@ def test_a_night_that_measured_little_is_not_compared_with(clean, tmp_path: Path
 def test_nights_come_in_the_order_of_time(tmp_path: Path) -> None:
     for name in ("2026-11-03-aaaaaaaa", "2026-11-01-bbbbbbbb+cccccccc", "2026-11-05-dddddddd", "notes", "2026-11-02-package"):
         (tmp_path / name).mkdir()
-    tonight = nights_of.tonight(tmp_path, date(2026, 11, 4), "e" * 40 + "+12345678")
-    assert tonight.name == "2026-11-04-eeeeeeee+12345678"
+    tonight = nights_of.tonight(tmp_path, date(2026, 11, 4), "e" * 40 + "+12345678", [SCOPE])
+    assert re.fullmatch("2026-11-04-eeeeeeee\\+12345678-[0-9a-f]{6}", tonight.name)
     found = nights_of.history(tmp_path, tonight, 14)
     assert [each.code for each in found] == ["bbbbbbbb+cccccccc", "package", "aaaaaaaa"]
     assert [each.code for each in nights_of.history(tmp_path, tonight, 1)] == ["aaaaaaaa"]
     assert nights_of.history(tmp_path / "nowhere", tonight, 14) == nights_of.history(tmp_path, tonight, 0) == []
-    assert nights_of.seed_of(tonight) != nights_of.seed_of(found[0])
+    assert nights_of.seed_of(tonight.day, "e" * 40) != nights_of.seed_of(found[0].day, "e" * 40)
+
+
+def test_nights_of_one_day_and_commit_are_told_apart_by_what_they_ask_for(tmp_path: Path) -> None:
+    day, commit, tiny = date(2026, 11, 4), "e" * 40, replace(SCOPE, circuits=1, backends=("aer_noisy",))
+    asked = [[replace(tiny, seed=seed)] for seed in (5, 4, 6)]
+    nights = [nights_of.tonight(tmp_path, day, commit, scopes) for scopes in asked]
+    assert nights_of.tonight(tmp_path, day, commit, asked[0]) == nights[0]
+    for night, [scope] in zip(nights, asked, strict=True):
+        measured(scope, night.folder)
+        assert set(night.rows["task_id"].to_pylist()) == {row["task_id"] for row in night.rows.to_pylist()}
+        assert len(set(night.rows["seed"].to_pylist())) == 1
+    for night in reversed(nights):  # a copied or touched folder is not a later night
+        os.utime(night.folder)
+        (night.folder / "report.html").touch()
+    other = nights_of.tonight(tmp_path, day, commit, [replace(tiny, seed=9)])
+    assert [night.name for night in nights_of.history(tmp_path, other, 14)] == [night.name for night in nights]
+    assert [night.name for night in nights_of.history(tmp_path, nights[1], 14)] == [nights[0].name, nights[2].name]
+
+
+def test_methods_of_two_copies_get_circuits_and_devices_that_hold_them() -> None:
+    scope = replace(SCOPE, families=("ising", "h2-dynamics"), circuits=40, backends=("fake_manila", "aer_noisy"))
+    whole, more, copied = nights_of.scopes(scope, ("cdr",), ("vd",), {"fake_manila": 5, "aer_noisy": 12})
+    assert whole == scope
+    assert (more.methods, more.circuits, more.families) == (("cdr",), 4, scope.families)
+    assert (copied.methods, copied.qubits, copied.backends, copied.families) == (("vd",), 4, ("aer_noisy",), ("ising",))
+    assert nights_of.scopes(scope, (), ("vd",), {"fake_manila": 5, "aer_noisy": 5}) == [scope]
+
+
+def test_what_cannot_raise_an_alarm_is_named(clean, tmp_path: Path) -> None:
+    assert compare(clean[2], clean[:2]).deaf == ()
+    few = [night(tmp_path / "few", day, f"{day:08x}", circuits=1) for day in (1, 2)]
+    assert set(compare(few[1], few[:1]).deaf) == {"ising/readout", "ising/zne-linear"}
 
 
 def test_the_report_says_all_of_it(clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def test_what_befalls_one_device_is_said_and_the_rest_goes_on(tmp_path: Path) ->
     scope = Scope(("ghz",), 1, ("raw",), (100,), ("fake_manila", "aer_noisy"), qubits=6)
     store = Store(tmp_path)
     first = run(scope, store, snapshots("fake_manila", "aer_noisy"))
-    assert (first.measured, first.failed) == (1, 1)
+    assert (first.measured, first.failed, first.refused) == (1, 1, 1)
     [failure] = store.failures().to_pylist()
     assert failure["backend"] == "fake_manila" and "has 6 qubits, fake_manila has 5" in failure["error"]
     second = run(scope, store, snapshots("fake_manila", "aer_noisy"))
@@ -152,10 +152,14 @@ def test_a_corrupted_file_is_named_set_aside_and_measured_again(tmp_path: Path, 
     path.write_bytes(content)
     again = Store(tmp_path)
     assert len(again.read()) == 0
-    [sentence] = again.set_aside
-    assert str(path) in sentence and "moved to" in sentence
+    [sentence] = again.problems()
+    assert str(path) in sentence and "the next run measures its tasks again" in sentence
+    assert path.exists(), "somebody who only looks moves nothing"
+    writer = measured(SMALL, tmp_path)
     assert not path.exists() and (tmp_path / "corrupt" / path.relative_to(tmp_path)).read_bytes() == content
-    measured(SMALL, tmp_path)
+    said, remembered = writer.problems()
+    assert str(path) in said and "moved to" in said
+    assert Store(tmp_path).problems() == [remembered] and "holds what was set aside (1 files)" in remembered
     after = Store(tmp_path).read().drop_columns(["day", "started_at", "finished_at", "compute_seconds"]).sort_by("task_id")
     assert after.drop_columns(["git_commit"]) == before.drop_columns(["git_commit"])
 
@@ -165,7 +169,25 @@ def test_a_cut_file_is_set_aside_too(tmp_path: Path) -> None:
     [path] = tmp_path.rglob("results/**/*.parquet")
     path.write_bytes(path.read_bytes()[:1000])
     store = Store(tmp_path)
-    assert store.done() == set() and len(store.set_aside) == 1
+    assert store.done() == store.done() == set() and len(store.problems()) == 1
+
+
+def test_files_of_others_among_the_results_are_named(tmp_path: Path) -> None:
+    store = measured(SMALL, tmp_path)
+    [path] = tmp_path.rglob("results/**/*.parquet")
+    strays = [tmp_path / "results" / "copy.parquet", path.parent.parent / "copy of it.parquet"]
+    for stray in strays:
+        stray.write_bytes(path.read_bytes())
+    assert len(store.read()) == len(Store(tmp_path).read())
+    for stray, sentence in zip(strays, store.problems(), strict=True):
+        assert str(stray) in sentence and "is none of ours" in sentence
+
+
+def test_a_file_where_a_folder_should_be_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match=f"^{tmp_path / 'file'} is a file; results need a folder"):
+            Store(place)
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
@@ -209,3 +231,8 @@ def test_circuits_that_a_family_draws_twice_are_measured_once(tmp_path: Path) ->
     rows = measured(scope, tmp_path).read()
     assert len(set(rows["circuit_hash"].to_pylist())) == len(set(rows["task_id"].to_pylist())) <= 6
     assert set(Counter(zip(rows["task_id"].to_pylist(), rows["observable"].to_pylist(), strict=True)).values()) == {1}
+    unique = len(set(rows["task_id"].to_pylist()))
+    ran = run(scope, Store(tmp_path), snapshots("aer_noisy"))
+    assert ran.measured == 0 and unique <= ran.skipped and ran.skipped + ran.repeated == 30
+    ran = run(scope, Store(tmp_path / "empty"), snapshots("aer_noisy"))
+    assert (ran.measured, ran.skipped, ran.repeated) == (unique, 0, 30 - unique)
