@@ -64,15 +64,12 @@ class Access:
     Attributes:
         route: the admissible route with the fewest hops, None if there is none.
         blocked: why there is none, a sentence for the endpoint, for each route and for the network's links.
+        path: the nodes of the route, the control plane first; empty without one.
     """
 
     route: Route | None
     blocked: tuple[str, ...]
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The nodes of the route, the control plane first; empty without one."""
-        return () if self.route is None else (self.route.hops[0].source, *(hop.target for hop in self.route.hops))
+    path: tuple[str, ...] = ()
 
 
 def access(mode: CryptoMode, calibration: CalibrationUpdated, network: Paths | None = None) -> Access:
@@ -106,7 +103,8 @@ def access(mode: CryptoMode, calibration: CalibrationUpdated, network: Paths | N
             blocked.append(f"crypto mode {mode}: no path of {_NAMES[mode]} links leads to {name} in the network")
     if not offers or not admissible:
         return Access(None, tuple(blocked))
-    return Access(min(admissible, key=lambda route: (len(route.hops), route.name, str(route.hops))), ())
+    best = min(admissible, key=lambda route: (len(route.hops), route.name, str(route.hops)))
+    return Access(best, (), (best.hops[0].source, *(hop.target for hop in best.hops)))
 
 
 def satisfies(mode: CryptoMode, suites: Iterable[str]) -> bool:

@@ -34,6 +34,7 @@ class Table:
     Attributes:
         index: backend -> its place.
         facts: as prepared.
+        network: of all backends' links.
         per_job, per_shot, per_second: the price list, USD.
         queue_seconds, queue_length: what others wait for, as the backend says.
         availability: in [0, 1].
@@ -41,11 +42,11 @@ class Table:
         decay: what a second of age takes from the trust in the calibration.
         age_limit: seconds; an older one blocks.
         connected, gate_error: see `Facts`.
-        network: of all backends' links.
     """
 
     index: Mapping[str, int]
     facts: tuple[Facts, ...]
+    network: Network
     per_job: Floats
     per_shot: Floats
     per_second: Floats
@@ -57,7 +58,6 @@ class Table:
     age_limit: Floats
     connected: Floats
     gate_error: Floats
-    network: Network
     _access: dict[CryptoMode, tuple[Access, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -66,7 +66,7 @@ class Table:
         rows = np.array([_row(each) for each in facts], dtype=np.float64).reshape(len(facts), 11)
         links = (link for each in facts for link in each.calibration.links)
         index = {each.calibration.backend: place for place, each in enumerate(facts)}
-        return cls(index, facts, *np.ascontiguousarray(rows.T), network=Network(links))
+        return cls(index, facts, Network(links), *np.ascontiguousarray(rows.T))
 
     def access(self, mode: CryptoMode) -> tuple[Access, ...]:
         """How each backend is reached under a mode."""

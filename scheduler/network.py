@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from scheduler.crypto import satisfies
 from schemas.calibration import Hop, Route
@@ -42,9 +43,7 @@ class Network:
         while nodes[-1] != SOURCE:
             nodes.append(before[nodes[-1]])
         nodes.reverse()
-        hops = tuple(
-            Hop(source=one, target=other, suites=self._links[one][other]) for one, other in zip(nodes, nodes[1:], strict=False)
-        )
+        hops = tuple(Hop(source=one, target=other, suites=self._links[one][other]) for one, other in pairwise(nodes))
         return Route(name=NAME, hops=hops)
 
     def _search(self, mode: CryptoMode) -> Mapping[str, str]:

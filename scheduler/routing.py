@@ -1,18 +1,26 @@
-"""The scheduler: from the policy's recommendations to one decision, with the score of every backend."""
+"""The scheduler: from the policy's recommendations to one decision, with the score of every backend; and to another one later,
+where a job that still waits has to move."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from scheduler.constraints import Offer, blocked
-from scheduler.crypto import access
-from scheduler.errors import UnknownScoringError
-from scheduler.score import RATES, SCORINGS, Rates, terms
+from scheduler.constraints import CONSTRAINTS, Constraint
+from scheduler.ledger import Ledger, Open
+from scheduler.market import Market, Table
+from scheduler.moving import displaced, planned
+from scheduler.score import RATES, Rates
+from scheduler.scorings import scoring as named
+from scheduler.tenants import Tenant, tenant
+from scheduler.weighing import Asked, Weighed, unfit, unknown, weigh
 from schemas.calibration import CalibrationUpdated
 from schemas.jobs import BackendScore, EmRecommended, JobRequested, JobRouted
-from schemas.mitigation import Recommendation, Unfit
+from schemas.mitigation import Recommendation
 from schemas.record import now
 
-_WORST_ERROR = 2.0  # of the spectral bound: nothing can be further off
+ALTERNATIVES = 3
+"""Next best candidates that a decision carries along, so that the job can be moved without asking the policy again."""
 
 
 class Scheduler:
@@ -20,7 +28,9 @@ class Scheduler:
 
     Attributes:
         calibrations: backend -> its latest calibration; a live view.
-        scoring: name of the scoring policy, a key of `scheduler.score.SCORINGS`.
+        ledger: what is under way; it has to hear every `job.status`.
+        scoring: the scoring policy, of `scheduler.scorings`.
+        tenants: their shares and quotas.
         rates: what is not on a price list.
     """
 
@@ -29,111 +39,157 @@ class Scheduler:
         calibrations: Mapping[str, CalibrationUpdated],
         scoring: str = "score-v1",
         clock: Callable[[], datetime] = now,
+        *,
         rates: Rates = RATES,
+        tenants: Mapping[str, Tenant] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """`clock` tells the time of a decision, UTC.
 
         Raises:
             UnknownScoringError: there is no scoring policy of that name.
         """
-        if scoring not in SCORINGS:
-            raise UnknownScoringError(f"unknown scoring policy {scoring!r}: known are {', '.join(SCORINGS)}")
         self.calibrations = calibrations
-        self.scoring = scoring
+        self.scoring = named(scoring)
         self.rates = rates
+        self.tenants = tenants or {}
+        self.ledger = Ledger() if ledger is None else ledger
+        self._market = Market(calibrations)
         self._clock = clock
 
     def route(self, recommended: EmRecommended) -> JobRouted:
         """The decision: the admissible backend with the highest score, or REJECTED with the reasons of all."""
-        at = self._clock()
-        scores = [self._score(recommended.job, candidate, at) for candidate in recommended.candidates]
-        scores += [_unfit(unfit) for unfit in recommended.unfit]
-        scores.sort(key=_rank)
-        best = None if recommended.problems else next((score for score in scores if not score.blocked), None)
-        chosen = next((each for each in recommended.candidates if best and each.backend == best.backend), None)
-        return JobRouted(
+        at, job, table = self._clock(), recommended.job, self._market.table()
+        self.ledger.forget_unheard(at)
+        known = [each for each in recommended.candidates if each.backend in table.index]
+        weighed = self._weigh([(job, known)], table, at)
+        strangers = [unknown(each) for each in recommended.candidates if each.backend not in table.index]
+        scores = [*weighed.records(0), *sorted(strangers + [unfit(each) for each in recommended.unfit], key=_rank)]
+        problems = (*recommended.problems, *self._over_quota(job))
+        rows = weighed.admissible(0) if not problems else []
+        decision = JobRouted(
             job_id=recommended.job_id,
-            decision="ROUTED" if best else "REJECTED",
-            job=recommended.job,
-            backend=best.backend if best else None,
-            recommendation=chosen,
+            decision="ROUTED" if rows else "REJECTED",
+            job=job,
+            backend=scores[0].backend if rows else None,
+            recommendation=known[rows[0]] if rows else None,
             scores=tuple(scores),
-            reasons=(_victory(best, scores),) if best else _defeat(recommended.problems, scores),
-            scoring_policy=self.scoring,
+            reasons=(self._victory(scores),) if rows else _defeat(problems, scores),
+            scoring_policy=self.scoring.name,
             model_version=recommended.model_version,
+            alternatives=tuple(_brief(known[row]) for row in rows[1 : 1 + ALTERNATIVES]),
+            turn=self._turn(job, known[rows[0]]) if rows else 0.0,
+            batch=_batch(job, known[rows[0]]) if rows else "",
             decided_at=at,
         )
+        self.ledger.decided(decision)
+        return decision
 
-    def _score(self, job: JobRequested, candidate: Recommendation, at: datetime) -> BackendScore:
-        calibration = self.calibrations.get(candidate.backend)
-        if calibration is None:
-            return _without_terms(candidate, "the scheduler knows no calibration of it, and so no price, queue or route")
-        way = access(job.crypto_mode, calibration)
-        found = terms(candidate, calibration, way, self.rates)
-        reasons = (*blocked(Offer(job, candidate, found, at)), *way.blocked)
-        return BackendScore(
-            backend=candidate.backend,
-            calibration_id=candidate.calibration_id,
-            method=candidate.method,
-            expected_fidelity=found.expected_fidelity,
-            expected_error=candidate.expected_error,
-            price_usd=found.price_usd,
-            cost_usd=found.cost_usd,
-            availability_penalty=found.availability_penalty,
-            crypto_compatibility=found.crypto_compatibility,
-            score=0.0 if reasons else SCORINGS[self.scoring](found),
-            wait_seconds=found.wait_seconds,
-            execution_seconds=found.execution_seconds,
-            route=way.route.name if way.route else "",
-            blocked=reasons,
+    def reconsider(self, calibration: CalibrationUpdated) -> list[JobRouted]:
+        """New decisions for jobs that wait where they should not any more, because of this calibration or of none for too long.
+
+        They are planned together (`scheduler.window`), among the alternatives that their decisions carry. A job that can go
+        nowhere else stays.
+        """
+        at, table = self._clock(), self._newest(calibration).table()
+        waiting = [job for job in self.ledger.queued() if job.routed.recommendation is not None]
+        leaving = displaced(waiting, table, lambda asked, only: self._weigh(asked, table, at, only))
+        jobs = [(job, why, others) for job, why in leaving if (others := _others(job, table))]
+        if not jobs:
+            return []
+        weighed = self._weigh([(job.routed.job, others) for job, _, others in jobs], table, at)
+        rows = planned(weighed)
+        moved = [
+            self._moved(job, why, weighed, number, row)
+            for number, ((job, why, _), row) in enumerate(zip(jobs, rows, strict=True))
+            if row is not None
+        ]
+        for decision in moved:
+            self.ledger.decided(decision)
+        return moved
+
+    def _newest(self, calibration: CalibrationUpdated) -> Market:
+        """The market with this calibration in it, which the live view may not have yet."""
+        held = self.calibrations.get(calibration.backend)
+        if held is not None and held.published_at >= calibration.published_at:
+            return self._market
+        return Market({**self.calibrations, calibration.backend: calibration})
+
+    def _weigh(
+        self, asked: Sequence[Asked], table: Table, at: datetime, constraints: Sequence[Constraint] = CONSTRAINTS
+    ) -> Weighed:
+        return weigh(
+            asked,
+            table,
+            at,
+            ledger=self.ledger,
+            scoring=self.scoring,
+            tenants=self.tenants,
+            rates=self.rates,
+            constraints=constraints,
+        )
+
+    def _moved(self, job: Open, why: str, weighed: Weighed, number: int, row: int) -> JobRouted:
+        before, chosen, scores = job.routed, weighed.offers.candidates[row], weighed.records(number)
+        rest = [weighed.offers.candidates[other] for other in weighed.admissible(number) if other != row]
+        left = next(score for score in before.scores if score.backend == before.backend)
+        scores.append(left.model_copy(update={"score": 0.0, "blocked": (why,)}))
+        return before.model_copy(
+            update={
+                "backend": chosen.backend,
+                "recommendation": chosen,
+                "scores": tuple(scores),
+                "reasons": (f"moved from {before.backend} before it ran: {why}", f"{chosen.backend} is where it fits best now"),
+                "scoring_policy": self.scoring.name,
+                "supersedes": job.event_id,
+                "moves_from": before.backend,
+                "alternatives": tuple(rest),
+                "batch": _batch(before.job, chosen),
+                "decided_at": weighed.offers.at,
+            }
+        )
+
+    def _turn(self, job: JobRequested, chosen: Recommendation) -> float:
+        """Its place among all tenants' jobs; the one that it has, where it was decided before."""
+        known = self.ledger.find(job.job_id)
+        if known is not None:
+            return known.routed.turn
+        if not self.scoring.fair:
+            return 0.0
+        weight = tenant(self.tenants, job.tenant).weight
+        return self.ledger.turns.turn(job.tenant, chosen.execution_seconds, weight, job.priority)
+
+    def _over_quota(self, job: JobRequested) -> tuple[str, ...]:
+        quota, (jobs, _) = tenant(self.tenants, job.tenant).max_open_jobs, self.ledger.owed(job.tenant)
+        if quota is None or jobs < quota or self.ledger.find(job.job_id) is not None:
+            return ()
+        return (f"tenant {job.tenant} has {jobs} jobs under way, its quota is {quota}: submit again when one is over",)
+
+    def _victory(self, scores: Sequence[BackendScore]) -> str:
+        best, *others = [score for score in scores[:2] if not score.blocked]
+        against = f"next is {others[0].backend} with {others[0].score:.4g}" if others else "no other backend is admissible"
+        return (
+            f"{best.backend} has the highest score, {best.score:.4g} {self.scoring.unit}: expected fidelity "
+            f"{best.expected_fidelity:.4g} with {best.method} at {best.cost_usd:.4g} USD, time included; {against}"
         )
 
 
-def _rank(score: BackendScore) -> tuple[bool, float, float, float, str]:
-    """Best first; admissible before blocked, then by score, fidelity, cost and name: a total order, so that ties are settled."""
-    return bool(score.blocked), -score.score, -score.expected_fidelity, score.cost_usd, score.backend
+def _others(job: Open, table: Table) -> list[Recommendation]:
+    return [each for each in job.routed.alternatives if each.backend in table.index and each.backend != job.routed.backend]
 
 
-def _without_terms(candidate: Recommendation, reason: str) -> BackendScore:
-    return _blank(candidate.backend, candidate.calibration_id, reason).model_copy(
-        update={
-            "method": candidate.method,
-            "expected_fidelity": candidate.expected_fidelity,
-            "expected_error": candidate.expected_error,
-            "execution_seconds": candidate.execution_seconds,
-        }
-    )
+def _rank(score: BackendScore) -> tuple[float, str]:
+    return -score.expected_fidelity, score.backend
 
 
-def _unfit(unfit: Unfit) -> BackendScore:
-    return _blank(unfit.backend, unfit.calibration_id, unfit.reason)
+def _brief(advice: Recommendation) -> Recommendation:
+    return advice.model_copy(update={"ranking": ()})
 
 
-def _blank(backend: str, calibration_id: str, reason: str) -> BackendScore:
-    """A blocked backend of which nothing can be said."""
-    return BackendScore(
-        backend=backend,
-        calibration_id=calibration_id,
-        method="",
-        expected_fidelity=0.0,
-        expected_error=_WORST_ERROR,
-        cost_usd=0.0,
-        availability_penalty=0.0,
-        crypto_compatibility=0.0,
-        score=0.0,
-        wait_seconds=0.0,
-        execution_seconds=0.0,
-        blocked=(reason,),
-    )
-
-
-def _victory(best: BackendScore, scores: Sequence[BackendScore]) -> str:
-    others = [score for score in scores if not score.blocked and score is not best]
-    against = f"next is {others[0].backend} with {others[0].score:.4g}" if others else "no other backend is admissible"
-    return (
-        f"{best.backend} has the highest score, {best.score:.4g} per USD: expected fidelity {best.expected_fidelity:.4g} "
-        f"with {best.method} at {best.cost_usd:.4g} USD, time included; {against}"
-    )
+def _batch(job: JobRequested, chosen: Recommendation) -> str:
+    """The same for jobs of which one compilation serves all."""
+    how = [chosen.backend, chosen.calibration_id, chosen.method, chosen.parameters, job.optimization_level, job.circuits]
+    return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _defeat(problems: Sequence[str], scores: Sequence[BackendScore]) -> tuple[str, ...]:

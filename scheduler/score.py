@@ -4,20 +4,18 @@
 |---|---|---|
 | expected_fidelity | 1, in [0, 1] | `em.recommended`: after mitigation, by the policy's model |
 | cost_usd | USD, >= `COST_FLOOR_USD` | price for all shots of the mitigated run + (wait + execution) x `Rates.usd_per_second` |
-| availability_penalty | 1, in [0, 1] | `calibration.updated`: the fraction of recent time in which the backend took jobs |
+| availability_penalty | 1, in [0, 1] | `calibration.updated`: recent time that it took jobs x freshness of the calibration |
 | crypto_compatibility | 0 or 1 | `scheduler.crypto`: 1 where a route and the endpoint satisfy the job's mode |
 
 Blocked backends score 0. With ties the higher fidelity wins, then the lower cost, then the name.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TypeAlias
+from dataclasses import dataclass, fields
 
-from scheduler.crypto import Access
-from schemas.calibration import CalibrationUpdated, Price
-from schemas.mitigation import Recommendation
+import numpy as np
+
+from scheduler.market import Floats
+from scheduler.offers import Offers
 
 COST_FLOOR_USD = 1e-3
 """No run costs less: without a floor, a free simulator's fidelity would not count at all."""
@@ -39,46 +37,55 @@ class Rates:
 RATES = Rates()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """The terms of one backend's score, as `BackendScore` documents them."""
+    """The terms of each offer's score, (rows,) each, named as in `BackendScore`, which documents them."""
 
-    expected_fidelity: float
-    price_usd: float
-    cost_usd: float
-    availability_penalty: float
-    crypto_compatibility: float
-    wait_seconds: float
-    execution_seconds: float
+    expected_fidelity: Floats
+    expected_error: Floats
+    price_usd: Floats
+    cost_usd: Floats
+    availability_penalty: Floats
+    crypto_compatibility: Floats
+    wait_seconds: Floats
+    execution_seconds: Floats
+    availability: Floats
+    freshness: Floats
+    calibration_age_seconds: Floats
+    gate_error: Floats
 
 
-Scoring: TypeAlias = Callable[[Terms], float]
+TERMS = tuple(each.name for each in fields(Terms))
 
 
-def terms(recommendation: Recommendation, calibration: CalibrationUpdated, access: Access, rates: Rates) -> Terms:
-    """The terms of a candidate under the latest calibration of its backend."""
-    money = price_usd(calibration.price, recommendation.total_shots, recommendation.execution_seconds)
-    seconds = calibration.queue_seconds + recommendation.execution_seconds
+def terms(offers: Offers, rates: Rates = RATES) -> Terms:
+    """The terms of all offers, under the latest calibrations of their backends."""
+    table, backend = offers.table, offers.backend
+    age = np.maximum(offers.at.timestamp() - table.known_at, 0.0)
+    freshness = np.maximum(1.0 - age * table.decay, 0.0)
+    with np.errstate(over="ignore"):
+        price = table.per_job[backend] + table.per_shot[backend] * offers.shots + table.per_second[backend] * offers.seconds
+        price = np.minimum(price, _CEILING_USD)
+        cost = price + (offers.wait_seconds + offers.seconds) * rates.usd_per_second
     return Terms(
-        expected_fidelity=recommendation.expected_fidelity,
-        price_usd=money,
-        cost_usd=min(max(money + seconds * rates.usd_per_second, COST_FLOOR_USD), _CEILING_USD),
-        availability_penalty=calibration.availability,
-        crypto_compatibility=0.0 if access.route is None else 1.0,
-        wait_seconds=calibration.queue_seconds,
-        execution_seconds=recommendation.execution_seconds,
+        expected_fidelity=offers.fidelity,
+        expected_error=offers.error,
+        price_usd=price,
+        cost_usd=np.clip(cost, COST_FLOOR_USD, _CEILING_USD),
+        availability_penalty=(table.availability * freshness)[backend],
+        crypto_compatibility=_compatible(offers),
+        wait_seconds=offers.wait_seconds,
+        execution_seconds=offers.seconds,
+        availability=table.availability[backend],
+        freshness=freshness[backend],
+        calibration_age_seconds=age[backend],
+        gate_error=table.gate_error[backend],
     )
 
 
-def price_usd(price: Price, shots: int, seconds: float) -> float:
-    """What the backend charges: per_job + per_shot x shots + per_second x execution seconds, USD."""
-    return min(price.per_job_usd + price.per_shot_usd * shots + price.per_second_usd * seconds, _CEILING_USD)
-
-
-def score_v1(terms: Terms) -> float:
-    """Fidelity after mitigation per USD, discounted by availability, zero without an admissible route. Unit: 1 / USD."""
-    return terms.expected_fidelity / terms.cost_usd * terms.availability_penalty * terms.crypto_compatibility
-
-
-SCORINGS: Mapping[str, Scoring] = MappingProxyType({"score-v1": score_v1})
-"""Scoring policies by name and version; the name stands in every decision."""
+def _compatible(offers: Offers) -> Floats:
+    modes = [job.crypto_mode for job in offers.jobs]
+    known = {mode: np.array([way.route is not None for way in offers.table.access(mode)], dtype=np.float64) for mode in set(modes)}
+    if len(known) == 1:
+        return known[modes[0]][offers.backend]
+    return np.array([known[modes[job]][backend] for job, backend in zip(offers.job.tolist(), offers.backend.tolist(), strict=True)])

@@ -91,7 +91,8 @@ def test_a_better_or_cheaper_backend_never_falls_in_rank(make, data):
     better = candidates[place].model_copy(
         update={"expected_fidelity": data.draw(st.floats(candidates[place].expected_fidelity, 1))}
     )
-    price = Price(**{key: value * data.draw(_FRACTIONS) for key, value in calibrations[place].price.model_dump().items()})
+    amounts = calibrations[place].price.model_dump(exclude={"source", "as_of"})
+    price = Price(**{key: value * data.draw(_FRACTIONS) for key, value in amounts.items()})
     cheaper = calibrations[place].model_copy(update={"price": price})
     after = make.route(
         make.recommended(*[*candidates[:place], better, *candidates[place + 1 :]], **job),

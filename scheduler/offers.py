@@ -1,0 +1,94 @@
+"""What backends would do for jobs: a row for each candidate of each job, so that one job and ten thousand are decided alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.ledger import Ledger
+from scheduler.market import Floats, Table
+from schemas.jobs import JobRequested
+from schemas.mitigation import Recommendation
+
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Offers:
+    """All candidates of all jobs, by job.
+
+    Attributes:
+        table: the backends.
+        at: the time of the decision.
+        jobs: what is asked.
+        candidates: (rows,): how a backend would run a job.
+        job, backend: (rows,): places in `jobs` and in `table`.
+        fidelity, error, shots, seconds, qubits: (rows,): of the candidates.
+        wait_seconds, jobs_ahead: (rows,): what stands before the job there.
+    """
+
+    table: Table
+    at: datetime
+    jobs: Sequence[JobRequested]
+    candidates: Sequence[Recommendation]
+    job: Places
+    backend: Places
+    fidelity: Floats
+    error: Floats
+    shots: Floats
+    seconds: Floats
+    qubits: Floats
+    wait_seconds: Floats
+    jobs_ahead: Floats
+
+    @classmethod
+    def of(
+        cls, asked: Sequence[tuple[JobRequested, Sequence[Recommendation]]], table: Table, ledger: Ledger, at: datetime
+    ) -> "Offers":
+        """The offers for jobs; each candidate's backend must stand in the table."""
+        candidates = [candidate for _, each in asked for candidate in each]
+        index = table.index
+        numbers = np.array([_numbers(each) for each in candidates], dtype=np.float64).reshape(len(candidates), 5)
+        fidelity, error, shots, seconds, qubits = np.ascontiguousarray(numbers.T)
+        backend = np.array([index[each.backend] for each in candidates], dtype=np.intp)
+        wait, ahead = waits(table, ledger, at)
+        return cls(
+            table=table,
+            at=at,
+            jobs=[job for job, _ in asked],
+            candidates=candidates,
+            job=np.repeat(np.arange(len(asked)), [len(each) for _, each in asked]),
+            backend=backend,
+            fidelity=fidelity,
+            error=error,
+            shots=shots,
+            seconds=seconds,
+            qubits=qubits,
+            wait_seconds=wait[backend],
+            jobs_ahead=ahead[backend],
+        )
+
+    def limits(self, values: Sequence[float | None], none: float) -> Floats:
+        """(rows,): a number of each job, `none` where it has none."""
+        return np.array([none if value is None else value for value in values], dtype=np.float64)[self.job]
+
+
+def waits(table: Table, ledger: Ledger, at: datetime) -> tuple[Floats, Floats]:
+    """(backends,) each: seconds before a new job starts, and the jobs before it.
+
+    Those of our jobs that a device runs stand in the queue that it reports, if it reports one: the longer of the two counts.
+    Behind it come those of ours that are not there yet, at the pace that the last ones really had.
+    """
+    seconds, jobs = table.queue_seconds.copy(), table.queue_length.copy()
+    for backend, ours, running, waiting in ledger.backlogs(at):
+        place = table.index.get(backend)
+        if place is not None:
+            seconds[place] = max(seconds[place], running) + waiting
+            jobs[place] += ours
+    return seconds, jobs
+
+
+def _numbers(advice: Recommendation) -> tuple[float, ...]:
+    return advice.expected_fidelity, advice.expected_error, advice.total_shots, advice.execution_seconds, advice.qubits
