@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from cli import screen
 from cli.options import From, Home, To, settings
-from cli.second_opinion import CrossCheck
+from cli.second_opinion import CrossCheck, doubly
 from kms.epoch_memory import Memory, beside
 from kms.trust import TrustRoot
 from kms.verification import LogVerifier, Report
