@@ -95,7 +95,7 @@ class Execution:
         if decision.decision == "REJECTED" or decision.backend is None:
             return None
         earlier = self._held.find(decision.job_id)
-        if earlier is not None and not _replaces(routed, earlier):
+        if not _replaces(routed, earlier):
             return None
         at = self._clock()
         return JobStatus(
@@ -122,7 +122,7 @@ class Execution:
                 records += self._safely(self._followed, status, flight)
             elif flight.not_before is None or flight.not_before <= self._clock():
                 waiting.append(status)
-        for status in heapq.nsmallest(self._free(), waiting, key=_urgency) if waiting else ():
+        for status in sorted(heapq.nsmallest(self._free(), waiting, key=_urgency), key=_batch) if waiting else ():
             records += self._safely(self._launched, status, self._flight(status))
         return records
 
@@ -175,9 +175,19 @@ class Execution:
             if deadline is not None and deadline < self._clock() and status.state == "QUEUED":
                 sentence = f"the deadline {deadline.isoformat()} passed before the job could start"
                 return self._over(status, failed(status, "ERROR", sentence, self._clock()))
+            self._withdrawn(status)
             vendor_job_id = backend.submit(self._plan(status, flight).work, tag)
         flight.vendor_job_id = vendor_job_id
         return self._running(status, vendor_job_id)
+
+    def _withdrawn(self, status: JobStatus) -> None:
+        """Takes back what a process submitted for the superseded decision just before it was killed, and could not say."""
+        decision = status.routed
+        before = self._backends.get(decision.moves_from) if decision and decision.moves_from else None
+        if before is not None and decision is not None and decision.supersedes is not None:
+            vendor_job_id = before.attach(decision.supersedes)
+            if vendor_job_id is not None:
+                before.cancel(vendor_job_id)
 
     def _followed(self, status: JobStatus, flight: _Flight, backend: Backend) -> list[Record]:
         vendor_job_id = flight.vendor_job_id or ""
@@ -243,14 +253,23 @@ def subject(record: Record) -> tuple[str, str]:
     raise TypeError(f"the executor does not write {type(record).__name__}")
 
 
-def _replaces(routed: Event[JobRouted], earlier: JobStatus) -> bool:
-    """Whether a decision takes the place of the run that `earlier` tells of."""
+def _replaces(routed: Event[JobRouted], earlier: JobStatus | None) -> bool:
+    """Whether a decision takes the place of the run that `earlier` tells of, or is the job's first."""
+    if earlier is None:
+        return routed.record.moves_from is None  # what is moved must be held here, or it would run twice
     if earlier.state in FINAL or routed.event_id == earlier.routed_event_id:
         return False
+    if routed.record.moves_from is not None and earlier.state != "QUEUED":
+        return False  # it is moved only as long as it does not run
     return routed.record.supersedes == earlier.routed_event_id
 
 
-def _urgency(status: JobStatus) -> tuple[int, datetime, str]:
-    """Jobs that ran before a crash first, then by priority, then by age."""
-    priority = status.routed.job.priority if status.routed else 0
-    return (-10 if status.state == "RUNNING" else -priority, status.queued_at, status.job_id)
+def _urgency(status: JobStatus) -> tuple[bool, float, int, datetime, str]:
+    """Jobs that ran before a crash first, then by their turn among the tenants, then by priority, then by age."""
+    turn, priority = (status.routed.turn, status.routed.job.priority) if status.routed else (0.0, 0)
+    return status.state != "RUNNING", turn, -priority, status.queued_at, status.job_id
+
+
+def _batch(status: JobStatus) -> str:
+    """Of those that start together, what compiles alike starts one behind the other."""
+    return status.routed.batch if status.routed else ""

@@ -45,6 +45,7 @@ def routed_manifest(cause: Event[EmRecommended] | None, output: Event[JobRouted]
             "reasons": list(routed.reasons),
             "scoring_policy": routed.scoring_policy,
             "model_version": routed.model_version,
+            **({"supersedes": routed.supersedes, "moves_from": routed.moves_from} if routed.supersedes else {}),
         },
         "result": None,
         "software": {"quantumai": _version()},

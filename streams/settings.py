@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     """Names of the backends to run, by comma; none names all."""
     backend_workers: Annotated[int, Field(ge=1)] = 2
     """Processes that simulate."""
+    scoring: str = "score-v1"
+    """Name of the scoring policy that decides where jobs run."""
+    tenants: Path | None = None
+    """JSON file of tenants' shares and quotas; unset: all alike, without quotas."""
     pkcs11_module: Path | None = None
     """PKCS#11 library; unset: the one that `make setup` installed."""
     token_label: str = "quantumai"  # noqa: S105 - a name, not a secret

@@ -26,15 +26,25 @@ class View(Generic[R]):
 
 
 class LatestByKey(View[R], Mapping[str, R]):
-    """The latest record of each key over all partitions, read committed and followed while the worker runs."""
+    """The latest record of each key over all partitions, read committed and followed while the worker runs.
 
-    def __init__(self, kind: type[R]) -> None:
+    Args:
+        kind: the record type.
+        also: is told every record, in the order of its partition.
+        keep: whether records are kept; without, `also` is all that hears of them.
+    """
+
+    def __init__(self, kind: type[R], also: Callable[[R], object] | None = None, *, keep: bool = True) -> None:
         super().__init__(kind)
+        self._also, self._keep = also, keep
         self._latest: dict[str, R] = {}
 
     def apply(self, record: R) -> None:
         """Takes a newer record of its key."""
-        self._latest[record.key.decode()] = record
+        if self._keep:
+            self._latest[record.key.decode()] = record
+        if self._also is not None:
+            self._also(record)
 
     def __getitem__(self, key: str) -> R:
         return self._latest[key]

@@ -14,7 +14,12 @@ from streams.views import HeldByKey, LastHeld, LatestByKey
 FLOW = {
     "calibration": ({CalibrationUpdated}, {CalibrationUpdated}, {(LatestByKey, CalibrationUpdated)}, set()),
     "policy": ({JobRequested}, {EmRecommended}, {(LatestByKey, CalibrationUpdated)}, set()),
-    "scheduler": ({EmRecommended}, {JobRouted}, {(LatestByKey, CalibrationUpdated)}, {JobRouted}),
+    "scheduler": (
+        {EmRecommended, CalibrationUpdated},
+        {JobRouted},
+        {(LatestByKey, CalibrationUpdated), (LatestByKey, JobStatus)},
+        {JobRouted},
+    ),
     "executor": ({JobRouted}, {JobStatus, JobCompleted}, {(HeldByKey, JobStatus), (LatestByKey, JobCancel)}, {JobCompleted}),
     "signer": ({ManifestRequested}, {ManifestSigned, LogCheckpoint}, {(LastHeld, LogCheckpoint)}, set()),
 }
@@ -37,7 +42,7 @@ def test_an_agent_reads_and_writes_what_the_design_says(name, settings):
 
 
 def test_there_is_an_agent_behind_every_step_from_request_to_signed_manifest(settings):
-    written = {JobRequested}
+    written = {JobRequested, CalibrationUpdated}
     for agent in (build(name, settings) for name in ("policy", "scheduler", "executor")):
         assert set(agent.reads) <= written
         written |= set(agent.writes) | ({ManifestRequested} if agent.attest else set())
