@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from cli import screen
+from cli import kms_audit, kms_serve, screen
+from cli.kms_audit import recorded
 from cli.options import AsJson, Home, settings
 from cli.token import TRUST, open_or_make, token_folder
 from kms.algorithms import ALGORITHMS
@@ -29,6 +30,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="The token and its keys: what is there, make, rotate, retire, export. Private keys stay in the token.",
 )
+
+app.add_typer(kms_audit.app, name="audit")
+app.command("serve")(kms_serve.serve)
 
 _STATES = {"active": "green", "pre-active": "cyan", "revoked": "red", "destroyed": "dim"}
 _SPAN = re.compile(r"(\d+)([smhd])")
@@ -117,7 +121,7 @@ def keys(
     home: Home = None,
 ) -> None:
     """List keys: versions, states, times, uses and the parts of logs that they signed."""
-    entries = [entry for entry in _reader(settings(home)).entries() if everything or entry.public.state != "destroyed"]
+    entries = [entry for entry in existing_ring(settings(home)).entries() if everything or entry.public.state != "destroyed"]
     if as_json:
         typer.echo(json.dumps([_as_json(entry) for entry in entries], indent=2))
         return
@@ -143,7 +147,9 @@ def create(kind: Kind, home: Home = None) -> None:
     """Make a new version: active where there is no active one, otherwise pre-active until it is scheduled."""
     chosen, (use, name) = settings(home), kind
     ring = _writer(chosen)
-    _done(ring, chosen, ring.create(use, name))
+    with recorded(chosen, ring, "create", f"{use}/{name}") as did:
+        did.key = ring.create(use, name)
+    _done(ring, chosen, did.key)
 
 
 @app.command()
@@ -163,18 +169,22 @@ def rotate(
         _rotate_due(chosen)
         return
     ring, (use, name) = _writer(chosen), kind
-    _done(ring, chosen, ring.rotate(use, name, at))
+    with recorded(chosen, ring, "rotate", f"{use}/{name}") as did:
+        did.key = ring.rotate(use, name, at)
+    _done(ring, chosen, did.key)
 
 
 def _rotate_due(chosen: Settings) -> None:
-    found = due(_reader(chosen))
+    found = due(existing_ring(chosen))
     if not found:
         typer.echo("nothing is due")
         return
     ring = _writer(chosen)
     for key, why in found:
         typer.echo(f"{key.label}: {why}")
-        _done(ring, chosen, ring.rotate(key.use, key.algorithm))
+        with recorded(chosen, ring, "rotate", f"{key.use}/{key.algorithm}, due: {why}") as did:
+            did.key = ring.rotate(key.use, key.algorithm)
+        _done(ring, chosen, did.key)
 
 
 @app.command()
@@ -185,7 +195,7 @@ def schedule(
 ) -> None:
     """Let a pre-active version take over at a time."""
     chosen = settings(home)
-    ring = _reader(chosen)
+    ring = existing_ring(chosen)
     _done(ring, chosen, ring.schedule(key, at))
 
 
@@ -220,7 +230,7 @@ def public(
     home: Home = None,
 ) -> None:
     """Print a public key: PEM or DER (SubjectPublicKeyInfo), raw bytes, or JWK."""
-    sys.stdout.buffer.write(export(_reader(settings(home)).key(key), form))
+    sys.stdout.buffer.write(export(existing_ring(settings(home)).key(key), form))
 
 
 @app.command()
@@ -235,7 +245,7 @@ def policy(
     home: Home = None,
 ) -> None:
     """Say when keys are due for rotation; `kms rotate --due`, from cron for example, then rotates them."""
-    ring = _reader(settings(home))
+    ring = existing_ring(settings(home))
     if kind is not None:
         use, name = kind
         set_policy(ring, Policy(use, name, max_age, max_uses))
@@ -249,27 +259,41 @@ def policy(
 
 def _change(name: str, transition: str, yes: bool, home: Any, what: str) -> None:
     chosen = settings(home)
-    ring = _writer(chosen) if transition == "destroy" else _reader(chosen)
+    ring = _writer(chosen) if transition == "destroy" else existing_ring(chosen)
     key = ring.key(name)
     if not yes:
         typer.confirm(f"{key.label} ({key.kid[:16]}), {key.state}, {what}. Go on?", abort=True)
-    _done(ring, chosen, ring.change(key.kid, transition))
+    with recorded(chosen, ring, transition, key.label) as did:
+        did.key = key
+        key = ring.change(key.kid, transition)
+    _done(ring, chosen, key)
 
 
-def _done(ring: KeyRing, chosen: Settings, key: PublicKey) -> None:
+def _done(ring: KeyRing, chosen: Settings, key: PublicKey | None) -> None:
     """Brings the trust root up to date and says what has become of a key."""
+    assert key is not None  # noqa: S101 - what was to be done to it succeeded
     ring.public().save(chosen.home / TRUST)
     begins = key.life.activates
     when = f", active from {_time(begins)} UTC on" if begins and key.state == "pre-active" else ""
     screen.console().print(f"{escape(key.label)} ({key.kid[:16]}) is {key.state}{when}", highlight=False)
 
 
-def _reader(chosen: Settings) -> KeyRing:
-    """The key ring without its token: for what needs no private key."""
+def existing_ring(chosen: Settings) -> KeyRing:
+    """The key ring without its token: for what needs no private key.
+
+    Raises:
+        SettingsError: there is none yet.
+    """
     where = chosen.ring()
     if not isinstance(where, str) and not where.exists():
         raise SettingsError(f"there is no key ring {where} yet: `quantumai up` or `quantumai kms create` makes one")
     return KeyRing.open(where)
+
+
+def _changer(chosen: Settings) -> KeyRing:
+    """The key ring that is there already, with its token: what is changed is recorded, and the record sealed."""
+    _reader(chosen)
+    return _writer(chosen)
 
 
 def _writer(chosen: Settings) -> KeyRing:

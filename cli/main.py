@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Command] = {
     "dead-letters": Command("dead_letters:app", _TOPICS, "See what agents could not handle, and send it again."),
     "kms": Command("kms:app", _AUDIT, "The token and its keys: make, rotate, retire, export."),
     "token": Command("api_token:app", _AUDIT, "Bearer tokens for the REST services, signed in the token."),
+    "crypto": Command("crypto:app", _AUDIT, "Algorithms in use, policy epochs, migration to post-quantum, drills."),
     "manifest": Command("manifest:app", _AUDIT, "Manifests of single runs: make, sign, verify, show."),
     "verify": Command("audit:verify", _AUDIT, "Verify every manifest, from the topics or from an exported file."),
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),

@@ -1,0 +1,5 @@
+"""`quantumai crypto drill`."""
+
+
+def drill() -> None:
+    """Nothing yet."""
