@@ -2,9 +2,15 @@
 
 import typer
 
+from cli import threat_vqc
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
 def threat() -> None:
     """Score security events: classically at once, with a quantum second opinion on what is dangerous or new."""
+
+
+app.command("train")(threat_vqc.train)
+app.command("baseline")(threat_vqc.baseline)

@@ -20,7 +20,7 @@ BINS = 32
 DISTINCT = 80
 
 REACH = 1.2
-"""Angles are pi +- this: around pi the ZZ phases 2 (pi - x)(pi - y) are small, and the score is a gentle function of the features."""
+"""Angles are pi +- this: there the ZZ phases 2 (pi - x)(pi - y) are small, and the score is a gentle function of the features."""
 
 _PRIOR = 4.0  # events of the mean odds that every bin starts with
 
@@ -81,7 +81,7 @@ def fit(columns: Sequence[str], features: Floats, labels: Floats, qubits: int) -
         labels: (events,) of 0 and 1.
         qubits: how many angles, at most k.
     """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second, and scoring does not need it
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # noqa: PLC0415 - takes a second
 
     if len(columns) < qubits:
         raise VqcError(f"{qubits} qubits need as many features, got {len(columns)}: {', '.join(columns)}")
@@ -105,8 +105,8 @@ def fit(columns: Sequence[str], features: Floats, labels: Floats, qubits: int) -
 def _points(values: Floats, exact: bool) -> Floats:
     known = values[~np.isnan(values)]
     if exact:
-        return np.unique(known)
-    return np.concatenate([[-np.inf], np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))])
+        return np.asarray(np.unique(known))
+    return np.asarray(np.concatenate([[-np.inf], np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))]))
 
 
 def _evidence(points: Floats, values: Floats, labels: Floats) -> Floats:

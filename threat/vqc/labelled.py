@@ -1,26 +1,31 @@
-"""Labelled events from files: NSL-KDD's own format, or CSV with a header and a column `label`."""
+"""Labelled events: from files in NSL-KDD's own format, from CSV with a header and a column `label`, or generated."""
 
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from threat import synthetic
 from threat.errors import DataError
+from threat.features import COLUMNS, features
+from threat.feeds.normalise import normalise
 from threat.vqc.circuit import Floats
 
 NSL_KDD = (
-    "duration protocol_type service flag src_bytes dst_bytes land wrong_fragment urgent hot num_failed_logins logged_in "
-    "num_compromised root_shell su_attempted num_root num_file_creations num_shells num_access_files num_outbound_cmds "
-    "is_host_login is_guest_login count srv_count serror_rate srv_serror_rate rerror_rate srv_rerror_rate same_srv_rate "
-    "diff_srv_rate srv_diff_host_rate dst_host_count dst_host_srv_count dst_host_same_srv_rate dst_host_diff_srv_rate "
-    "dst_host_same_src_port_rate dst_host_srv_diff_host_rate dst_host_serror_rate dst_host_srv_serror_rate "
-    "dst_host_rerror_rate dst_host_srv_rerror_rate"
-).split()
+    *("duration", "protocol_type", "service", "flag", "src_bytes", "dst_bytes", "land", "wrong_fragment", "urgent", "hot"),
+    *("num_failed_logins", "logged_in", "num_compromised", "root_shell", "su_attempted", "num_root", "num_file_creations"),
+    *("num_shells", "num_access_files", "num_outbound_cmds", "is_host_login", "is_guest_login", "count", "srv_count"),
+    *("serror_rate", "srv_serror_rate", "rerror_rate", "srv_rerror_rate", "same_srv_rate", "diff_srv_rate"),
+    *("srv_diff_host_rate", "dst_host_count", "dst_host_srv_count", "dst_host_same_srv_rate", "dst_host_diff_srv_rate"),
+    *("dst_host_same_src_port_rate", "dst_host_srv_diff_host_rate", "dst_host_serror_rate", "dst_host_srv_serror_rate"),
+    *("dst_host_rerror_rate", "dst_host_srv_rerror_rate"),
+)
 """The 41 features of a line; label and difficulty follow (Tavallaee et al. 2009)."""
 
 WORDS = frozenset({"protocol_type", "service", "flag"})
@@ -60,9 +65,14 @@ def read(paths: Sequence[Path]) -> Labelled:
     return Labelled(parts[0].columns, *(np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "labels")))
 
 
-def numbers(event: Mapping[str, float | str], columns: Sequence[str] = NSL_KDD) -> list[float]:
-    """An event's features in order: words by their code, what is absent as NaN."""
-    return [_number(name, event.get(name, "nan")) for name in columns]
+def generated(count: int, seed: int) -> Labelled:
+    """The project's own events, half of them attacks, in every feed's words in turn; the features are the platform's."""
+    made = list(synthetic.events(count, seed, attacks=0.5))
+    forms = synthetic.FORMS
+    lines = [synthetic.line(event, forms[place % len(forms)]) for place, event in enumerate(made)]
+    observed = [normalise(line, f"generated/{seed}/{place}") for place, line in enumerate(lines)]
+    labels = np.array([bool(event.scenario.technique) for event in made], dtype=np.float64)
+    return Labelled(COLUMNS, features(observed), labels)
 
 
 def word(text: str) -> float:
@@ -81,9 +91,9 @@ def halves(labels: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
 
 
 def _file(path: Path) -> Labelled:
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    opener: Any = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened as lines:
+        with opener(path, "rt") as lines:
             rows = csv.reader(lines)
             head = list(islice(rows, 1))
             return _parsed(path, head[0] if head else [], rows)
@@ -115,8 +125,8 @@ def _parsed(path: Path, head: list[str], rows: Iterator[list[str]]) -> Labelled:
     return Labelled(tuple(columns), np.array(features), np.array(labels, dtype=np.float64))
 
 
-def _number(name: str, value: float | str) -> float:
-    if name in WORDS and isinstance(value, str) and value != "nan":
+def _number(name: str, value: str) -> float:
+    if name in WORDS:
         return word(value)
     try:
         return float(value)

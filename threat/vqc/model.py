@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.jobs import Observable, PauliTerm
 from threat.errors import ModelError
+from threat.vqc import baseline
 from threat.vqc.circuit import Architecture, Floats
 from threat.vqc.encoding import Encoding
 from threat.vqc.engine import engine
@@ -35,6 +36,7 @@ class Model:
         encoding: from features to angles.
         weights: (architecture.weights,), radians.
         readout: scale and bias: P(threat) = sigmoid(scale <Z...Z> + bias).
+        linear: (qubits + 1,) the NumPy baseline on the same angles, `threat.vqc.baseline`.
         about: seed, data, command and figures of the training.
     """
 
@@ -42,6 +44,7 @@ class Model:
     encoding: Encoding
     weights: Floats
     readout: Floats
+    linear: Floats
     about: Mapping[str, Any]
 
     @property
@@ -65,11 +68,16 @@ class Model:
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the npz holds."""
-        return {"weights": self.weights, "readout": self.readout, **{name: getattr(self.encoding, name) for name in _ENCODING}}
+        own = {"weights": self.weights, "readout": self.readout, "linear": self.linear}
+        return {**own, **{name: getattr(self.encoding, name) for name in _ENCODING}}
 
     def score(self, features: Floats, dtype: Any = np.float64) -> Floats:
         """(events,): the probability that each event is a threat, exact, from (events, k) features."""
         return self.probability(engine(self.architecture).scores(self.encoding.angles(features), self.weights, dtype))
+
+    def baseline(self, features: Floats) -> Floats:
+        """(events,): what the linear model on the same angles says, the control of every score."""
+        return baseline.score(self.encoding.angles(features), self.linear)
 
     def probability(self, odd: Floats) -> Floats:
         """The probability of a threat that a probability of odd parity stands for, exact or counted."""
@@ -117,7 +125,7 @@ def load(folder: Path) -> Model:
         encoding = Encoding(tuple(words["columns"]), *(arrays[name] for name in _ENCODING))
         architecture = Architecture(int(words["qubits"]), bool(words["entangled"]))
         architecture.check(arrays["weights"])
-        model = Model(architecture, encoding, arrays["weights"], arrays["readout"], words["about"])
+        model = Model(architecture, encoding, arrays["weights"], arrays["readout"], arrays["linear"], words["about"])
         version = model.version
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, VqcError) as error:
         raise ModelError(f"the model in {folder} is damaged ({error}); restore it, or train it again") from error

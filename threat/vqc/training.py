@@ -121,7 +121,7 @@ class _Descent:
         return loss, np.concatenate([pull(-2 * scale * slope), [slope @ parity, slope.sum()]])
 
 
-def spsa(loss: Callable[[Floats], float], start: Floats, steps: int, seed: int, rate: float = 0.2, shift: float = 0.2) -> Floats:
+def spsa(loss: Callable[[Floats], float], start: Floats, *, steps: int, seed: int, rate: float = 0.2, shift: float = 0.2) -> Floats:
     """Minimises a loss that can only be sampled: two evaluations a step, whatever the number of weights.
 
     Simultaneous perturbation, Spall 1998, with his exponents 0.602 and 0.101: the way to train on hardware.
