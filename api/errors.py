@@ -2,7 +2,7 @@
 
 # ruff: noqa: N818 - a class is named for what broke
 
-from schemas.errors import OutageError
+from schemas.errors import InputError, OutageError
 
 
 class ApiError(Exception):
@@ -27,3 +27,19 @@ class TokenRefused(ApiError):
 
 class TokenImpossible(ApiError):
     """A bearer token that cannot be issued."""
+
+
+class ReservedUse(ApiError, InputError):
+    """A key that signs one kind of thing only was asked to sign bytes of a caller's."""
+
+
+class ManifestUnusable(ApiError, InputError):
+    """A statement of which no manifest can be made."""
+
+
+class CursorUnusable(ApiError, InputError):
+    """A place in the audit where no entry begins."""
+
+
+class ServingImpossible(ApiError):
+    """A service cannot serve as it was asked to."""

@@ -59,6 +59,7 @@ def install(app: FastAPI, statuses: Statuses) -> None:
         status = next(table[kind] for kind in type(error).__mro__ if kind in table)
         if status >= 500:
             _LOG.error("request %s: %s", request.state.request_id, error)
+        request.state.facts["reason"] = str(error)
         return problem(status, str(error), request.state.request_id, type(error).__name__)
 
     for kind in table:
@@ -67,6 +68,7 @@ def install(app: FastAPI, statuses: Statuses) -> None:
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is what this is installed for
+    request.state.facts["reason"] = error.detail
     answer = problem(error.status_code, error.detail, request.state.request_id)
     answer.headers.update(error.headers or {})
     return answer
@@ -77,4 +79,5 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - it is what this is installed for
     faults = [{"at": "/".join(map(str, fault["loc"])), "says": fault["msg"]} for fault in error.errors()]
     said = "; ".join(f"{fault['at']}: {fault['says']}" for fault in faults)
+    request.state.facts["reason"] = said
     return problem(422, f"the request is not valid: {said}", request.state.request_id, "invalid-request", faults=faults)

@@ -100,7 +100,8 @@ class _Answer:
             return
         if message["type"] == "http.response.start":
             state = self._scope["state"]
-            message["headers"] = [*message["headers"], (b"x-request-id", state["request_id"].encode())]
+            ours = ((b"x-request-id", state["request_id"].encode()), (b"cache-control", b"no-store"))
+            message["headers"] = [*message["headers"], *ours]
             refused = await self._refused(message["status"])
             self.started = True
             if refused:

@@ -195,8 +195,10 @@ def schedule(
 ) -> None:
     """Let a pre-active version take over at a time."""
     chosen = settings(home)
-    ring = existing_ring(chosen)
-    _done(ring, chosen, ring.schedule(key, at))
+    ring = _changer(chosen)
+    with recorded(chosen, ring, "schedule", f"{key} at {at}") as did:
+        did.key = ring.schedule(key, at)
+    _done(ring, chosen, did.key)
 
 
 @app.command()
@@ -245,10 +247,12 @@ def policy(
     home: Home = None,
 ) -> None:
     """Say when keys are due for rotation; `kms rotate --due`, from cron for example, then rotates them."""
-    ring = existing_ring(settings(home))
+    chosen = settings(home)
+    ring = existing_ring(chosen) if kind is None else _changer(chosen)
     if kind is not None:
         use, name = kind
-        set_policy(ring, Policy(use, name, max_age, max_uses))
+        with recorded(chosen, ring, "policy", f"{use}/{name}: at most {max_age or 'any age'}, {max_uses or 'any number of'} uses"):
+            set_policy(ring, Policy(use, name, max_age, max_uses))
     elif max_age is not None or max_uses is not None:
         raise typer.BadParameter(f"say whose policy this is: {KIND}")
     table = screen.table("keys", "longest", "most uses", numbers=("most uses",))
@@ -259,7 +263,7 @@ def policy(
 
 def _change(name: str, transition: str, yes: bool, home: Any, what: str) -> None:
     chosen = settings(home)
-    ring = _writer(chosen) if transition == "destroy" else existing_ring(chosen)
+    ring = _changer(chosen)
     key = ring.key(name)
     if not yes:
         typer.confirm(f"{key.label} ({key.kid[:16]}), {key.state}, {what}. Go on?", abort=True)
@@ -292,7 +296,7 @@ def existing_ring(chosen: Settings) -> KeyRing:
 
 def _changer(chosen: Settings) -> KeyRing:
     """The key ring that is there already, with its token: what is changed is recorded, and the record sealed."""
-    _reader(chosen)
+    existing_ring(chosen)
     return _writer(chosen)
 
 

@@ -25,7 +25,7 @@ from schemas import cloudevents
 from schemas.codec import encode, explain
 from schemas.errors import InvalidRecordError
 from schemas.jobs import JobCancel, JobCompleted, JobRequested
-from schemas.manifests import KmsAudit
+from schemas.manifests import KmsAudit, ManifestRequested
 from schemas.mitigation import EmMeasured
 from schemas.record import Record
 from schemas.threats import ThreatObserved
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _TOGETHER = 1000  # events that wait for the broker at a time
 _MEASURED = uuid.UUID("6f0d1f6e-4c7e-5d0b-9f0e-2b6a8f1f7c55")  # namespace of the ids of em.measured events
+_AUDITED = uuid.UUID("0d1c7b5a-3f0e-5a86-9a0e-7f3f5a0f2c11")  # and of kms.audit entries
 
 
 class Client:
@@ -186,14 +187,23 @@ class Client:
         """
         await self._send(threat, *self._event(threat))
 
-    async def publish_audit(self, audit: KmsAudit) -> None:
-        """Publishes what was done with a key.
+    async def publish_audit(self, *audits: KmsAudit) -> None:
+        """Publishes what was done with keys; an entry of a chain has the id of its place there, however often it is sent.
+
+        Raises:
+            EventTooLargeError: over the limit of one event.
+            BrokerUnavailableError: nobody took one of them.
+        """
+        await asyncio.gather(*(self._send(audit, *self._event(audit, _audit_id(audit))) for audit in audits))
+
+    async def request_manifest(self, request: ManifestRequested) -> None:
+        """Asks the signer for a manifest; once it returns, the broker has the request.
 
         Raises:
             EventTooLargeError: over the limit of one event.
             BrokerUnavailableError: nobody took it.
         """
-        await self._send(audit, *self._event(audit))
+        await self._send(request, *self._event(request))
 
     async def publish_measured(self, results: Iterable[EmMeasured]) -> int:
         """Publishes what a nightly measured, and returns how many events that were; many are under way at a time.
@@ -247,6 +257,10 @@ class Client:
                 self._follower = Follower(self.brokers)
         await self._follower.start()
         return self._follower
+
+
+def _audit_id(audit: KmsAudit) -> uuid.UUID | None:
+    return uuid.uuid5(_AUDITED, f"{audit.chain}/{audit.sequence}") if audit.chain else None
 
 
 def _request(job: JobRequested | Path | str | None, fields: dict[str, Any]) -> JobRequested:

@@ -1,7 +1,10 @@
 """One entry: its canonical bytes, its digest, its line in the file."""
 
 import hashlib
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import rfc8785
 from pydantic import ValidationError
@@ -30,6 +33,30 @@ class Mark:
     chain: str
     sequence: int
     digest: str
+
+
+def write_mark(file: Path, mark: Mark) -> None:
+    """Writes a mark, whole or not at all."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
+    draft.write_text(json.dumps(asdict(mark)) + "\n")
+    draft.rename(file)
+
+
+def read_mark(file: Path) -> Mark | None:
+    """The mark in a file; None where there is no file.
+
+    Raises:
+        EntryMalformed: it is none.
+    """
+    try:
+        found = Mark(**json.loads(file.read_text()))
+        if not isinstance(found.sequence, int) or not isinstance(found.digest, str):
+            raise TypeError("sequence or digest")
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise EntryMalformed(f"{file} does not say how far an audit was seen: {error}") from None
+    return found
 
 
 def line(entry: KmsAudit) -> bytes:

@@ -4,16 +4,14 @@ the others wrote before it writes. A process that is killed leaves whole entries
 
 import base64
 import fcntl
-import json
 import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
-from kms.audit.entry import BEGIN, NO_KEY, REPAIR, SEAL, Mark, digest, line, read, signed_bytes
+from kms.audit.entry import BEGIN, NO_KEY, REPAIR, SEAL, Mark, digest, line, read, signed_bytes, write_mark
 from kms.errors import AuditUnwritable, EntryMalformed
 from kms.keys import Key
 from schemas.manifests import AuditSignature, KmsAudit
@@ -66,10 +64,10 @@ class Trail:
         """
         if self._keys is None:
             return None
+        keys = self._keys()
         with self._alone() as file:
             if not self.unsealed:
                 return None
-            keys = self._keys()
             suites = " ".join(key.public.algorithm for key in keys)
             about = KmsAudit(kid=keys[0].public.kid, actor=self._writer, action=SEAL, outcome="SUCCESS", algorithm=suites)
             [seal] = self._behind([about])
@@ -78,7 +76,7 @@ class Trail:
             signatures = tuple(AuditSignature(kid=key.kid, algorithm=key.algorithm, signature=value) for key, value in signed)
             [seal] = self._write(file, [seal.model_copy(update={"signatures": signatures})])
             os.fsync(file)
-            self._keep_head()
+            write_mark(self._head, self._mark)
             return seal
 
     def _behind(self, entries: Sequence[KmsAudit]) -> list[KmsAudit]:
@@ -164,11 +162,6 @@ class Trail:
             f"nothing is written behind the end of {self.file}, because {why}: `quantumai kms audit verify` says more; move the "
             "file away, to be looked into, and another chain begins"
         )
-
-    def _keep_head(self) -> None:
-        draft = self._head.with_name(f"{HEAD}.{os.getpid()}.new")
-        draft.write_text(json.dumps(asdict(self._mark)))
-        draft.rename(self._head)
 
 
 def _last_seal(file: int, size: int) -> int:
