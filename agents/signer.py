@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 from kms.algorithms import LOG_SUITES
+from kms.anchor import AnchoredLogs
 from kms.epochs import Policy
 from kms.in_force import KeysInForce
 from kms.keyring import KeyRing
@@ -24,8 +25,10 @@ def build(settings: Settings) -> Agent:
         SettingsError: no PKCS#11 module or no PIN is set.
     """
     checkpoints = LastHeld(LogCheckpoint)
-    keys, policy = _in_force(settings, checkpoints.records)
+    ring = _ring(settings)
+    keys, policy = _in_force(settings, ring, checkpoints.records)
     signer = LogSigner(keys, settings.origin, checkpoints.last, policy=policy)
+    anchored = AnchoredLogs(signer, ring, checkpoints.last, settings.anchor_seconds)
     return Agent(
         "signer",
         reads=[ManifestRequested],
@@ -36,7 +39,7 @@ def build(settings: Settings) -> Agent:
         batch=True,
         linger=0.05,  # two signatures and a transaction for each batch: twenty a second and log are enough
         offload=True,
-        tick=signer.heartbeat,
+        tick=anchored.heartbeat,
         every=1.0,  # a new policy epoch is in every log so soon, also where nothing is to be signed
         tick_subject=_said,
         start=keys,
@@ -47,16 +50,26 @@ def _said(record: ManifestSigned | LogCheckpoint) -> tuple[str, str]:
     return record.log_id, str(record.index) if isinstance(record, ManifestSigned) else record.signed_at.isoformat()
 
 
-def _in_force(settings: Settings, heads: Callable[[], list[LogCheckpoint]]) -> tuple[Callable[[], list[Key]], Callable[[], Policy]]:
-    """Keys and policy. Opens the token and the key ring when first called: a PKCS#11 module must not be loaded before a fork."""
+def _ring(settings: Settings) -> Callable[[], KeyRing]:
+    """Opens the token and the key ring when first called: a PKCS#11 module must not be loaded before a fork."""
+
+    @cache
+    def ring() -> KeyRing:
+        if settings.pkcs11_module is None:
+            raise SettingsError("no PKCS#11 module is set: `quantumai up` sets it, a container needs QUANTUMAI_PKCS11_MODULE")
+        return KeyRing.open(settings.ring(), open_token(settings.pkcs11_module, settings.token_label, settings.pin()))
+
+    return ring
+
+
+def _in_force(
+    settings: Settings, ring: Callable[[], KeyRing], heads: Callable[[], list[LogCheckpoint]]
+) -> tuple[Callable[[], list[Key]], Callable[[], Policy]]:
+    """Keys and policy."""
 
     @cache
     def in_force() -> KeysInForce:
-        if settings.pkcs11_module is None:
-            raise SettingsError("no PKCS#11 module is set: `quantumai up` sets it, a container needs QUANTUMAI_PKCS11_MODULE")
-        token = open_token(settings.pkcs11_module, settings.token_label, settings.pin())
-        ring = KeyRing.open(settings.ring(), token)
-        return KeysInForce(ring, LOG_USE, LOG_SUITES, heads, lambda trust: trust.save(settings.home / "trust.json"))
+        return KeysInForce(ring(), LOG_USE, LOG_SUITES, heads, lambda trust: trust.save(settings.home / "trust.json"))
 
     def keys() -> list[Key]:
         return in_force()()

@@ -13,9 +13,11 @@ from rich.markup import escape
 from cli import screen
 from cli.options import From, Home, To, settings
 from cli.second_opinion import CrossCheck, doubly
+from cli.vouching import Anchored, Cosigned, Quorum, Witnesses, demands, show_vouched
 from kms.epoch_memory import Memory, beside
 from kms.trust import TrustRoot
-from kms.verification import LogVerifier, Report
+from kms.verification import LogVerifier
+from kms.vouched import NOTHING, Demands, VouchedReport, VouchedVerifier
 from schemas.codec import decode
 from schemas.errors import InputError
 from schemas.manifests import LogCheckpoint, ManifestSigned
@@ -51,6 +53,10 @@ def verify(
         bool, typer.Option("--past", help="Take a log that ends under an older policy epoch than was seen: for an old export.")
     ] = False,
     cross_check: CrossCheck = False,
+    cosigned: Cosigned = None,
+    witnesses: Witnesses = None,
+    quorum: Quorum = None,
+    anchored: Anchored = None,
     home: Home = None,
 ) -> None:
     """Verify every manifest: signatures, logs, proofs, and that each event has its manifest and each manifest its event.
@@ -65,10 +71,12 @@ def verify(
     root, memory = TrustRoot.load(place), Memory.load(beside(place))
     memory.check(root.policy)
     root = doubly(root, screen.console()) if cross_check else root
+    demanded = demands(cosigned, witnesses, quorum, anchored)
     if file:
-        report, unreadable = verify_file(file, root, every_signature)
+        report, unreadable = verify_file(file, root, every_signature=every_signature, demanded=demanded)
     else:
-        report, unreadable = asyncio.run(verify_topics(chosen.brokers, root, start, stop, every_signature))
+        source = verify_topics(chosen.brokers, root, start, stop, every_signature=every_signature, demanded=demanded)
+        report, unreadable = asyncio.run(source)
     held = show_report(screen.console(), report, unreadable)
     logs = {log: found.epoch for log, found in report.logs.items()}
     if not past and stop == "end":
@@ -121,8 +129,14 @@ def export(
 
 
 async def verify_topics(
-    brokers: str, trust: TrustRoot, start: Position = "beginning", stop: Position = "end", every_signature: bool = False
-) -> tuple[Report, list[str]]:
+    brokers: str,
+    trust: TrustRoot,
+    start: Position = "beginning",
+    stop: Position = "end",
+    *,
+    every_signature: bool = False,
+    demanded: Demands = NOTHING,
+) -> tuple[VouchedReport, list[str]]:
     """Verifies what stands in the topics; the report, and messages that cannot be read.
 
     Raises:
@@ -132,26 +146,28 @@ async def verify_topics(
     async with aclosing(evidence(brokers, start, stop)) as source:
         found = await anext(source)
         assert isinstance(found, Evidence)  # noqa: S101 - it comes first
-        verifier = _verifier(trust, found, every_signature)
+        verifier = _verifier(trust, found, every_signature, demanded)
         async for message in source:
             if not isinstance(message, Evidence):
                 unreadable += _take(verifier, found, message)
     return verifier.finish(), unreadable
 
 
-def verify_file(file: Path, trust: TrustRoot, every_signature: bool = False) -> tuple[Report, list[str]]:
+def verify_file(
+    file: Path, trust: TrustRoot, *, every_signature: bool = False, demanded: Demands = NOTHING
+) -> tuple[VouchedReport, list[str]]:
     """Verifies an exported file, without a broker.
 
     Raises:
         BundleError: it is no whole export.
     """
     bundle = Bundle(file)
-    verifier = _verifier(trust, bundle.evidence, every_signature)
+    verifier = _verifier(trust, bundle.evidence, every_signature, demanded)
     unreadable = [reason for message in bundle for reason in _take(verifier, bundle.evidence, message)]
     return verifier.finish(), unreadable
 
 
-def show_report(console: Console, report: Report, unreadable: list[str]) -> bool:
+def show_report(console: Console, report: VouchedReport, unreadable: list[str]) -> bool:
     """Prints the report; whether everything holds."""
     table = screen.table("log", "leaves", "root", "ends at", "epoch", numbers=("leaves", "epoch"))
     for log_id, log in report.logs.items():
@@ -161,6 +177,7 @@ def show_report(console: Console, report: Report, unreadable: list[str]) -> bool
         f"{report.manifests:,} manifests, {report.checkpoints:,} checkpoints ({report.signatures:,} with their signatures), "
         f"{report.matched:,} events matched with their manifests"
     )
+    show_vouched(console, report)
     broken = [*unreadable, *(str(error) for error in report.errors)]
     for link in broken:
         console.print(f"[red]broken:[/] {escape(link)}")
@@ -171,8 +188,8 @@ def show_report(console: Console, report: Report, unreadable: list[str]) -> bool
     return not broken
 
 
-def _verifier(trust: TrustRoot, found: Evidence, every_signature: bool) -> LogVerifier:
-    return LogVerifier(trust, audited=AUDITED, whole=found.whole, every_signature=every_signature, collect=True)
+def _verifier(trust: TrustRoot, found: Evidence, every_signature: bool, demanded: Demands) -> VouchedVerifier:
+    return VouchedVerifier(trust, demanded, audited=AUDITED, whole=found.whole, every_signature=every_signature, collect=True)
 
 
 def _take(verifier: LogVerifier, found: Evidence, message: Message) -> Iterable[str]:

@@ -16,6 +16,7 @@ from cli.kms_audit import recorded
 from cli.options import AsJson, Home, settings
 from cli.token import TRUST, open_or_make, token_folder
 from kms.algorithms import ALGORITHMS
+from kms.anchor import anchor_times, ask_for_anchor
 from kms.export import FORMS, export
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE, Place, PublicKey
@@ -259,6 +260,22 @@ def policy(
     for one in policies(ring):
         table.add_row(f"{one.use}/{one.algorithm}", str(one.max_age or ""), "" if one.max_uses is None else f"{one.max_uses:,}")
     screen.console().print(table)
+
+
+@app.command()
+def anchor(home: Home = None) -> None:
+    """Have each log signed by SLH-DSA, too, within some seconds; by itself that is done once a day.
+
+    `quantumai verify` says how far each log is anchored.
+    """
+    ring = existing_ring(settings(home))
+    ask_for_anchor(ring)
+    table = screen.table("log", "last anchored (UTC)")
+    for name, at in sorted(anchor_times(ring).items()):
+        if name.startswith("anchored "):
+            table.add_row(name.removeprefix("anchored "), _time(datetime.fromtimestamp(at, UTC)))
+    screen.console().print(table)
+    typer.echo("asked: running signers anchor their logs now")
 
 
 def _change(name: str, transition: str, yes: bool, home: Any, what: str) -> None:

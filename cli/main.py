@@ -13,11 +13,12 @@ from api.errors import ApiError
 from backends.errors import BackendError
 from em.errors import EmError
 from kms.errors import KmsError
+from scheduler.errors import SchedulerError
 from schemas.errors import InputError
 from streams.errors import StreamsError
 from threat.errors import ThreatError
 
-EXPECTED = (StreamsError, KmsError, ApiError, BackendError, EmError, ThreatError, InputError, OSError)
+EXPECTED = (StreamsError, KmsError, SchedulerError, ApiError, BackendError, EmError, ThreatError, InputError, OSError)
 """Errors whose message is made for the user: the roots of our rooms, and what an input caused."""
 
 
@@ -43,6 +44,7 @@ COMMANDS: Mapping[str, Command] = {
     "result": Command("jobs:result", _JOBS, "Show a job's result, or all reasons why there is none."),
     "cancel": Command("jobs:cancel", _JOBS, "Ask for a job to be cancelled."),
     "backends": Command("backends:app", _JOBS, "List backends; compare what each transpile level makes of a circuit."),
+    "scheduler": Command("scheduler:app", _JOBS, "Try scoring policies on a simulated fleet; explain a decision."),
     "topics": Command("topics:list_topics", _TOPICS, "List the topics, and how far behind each agent is."),
     "tail": Command("topics:tail", _TOPICS, "Print a topic's last messages as readable JSON."),
     "replay": Command("replay:replay", _TOPICS, "Print a range of a topic, or copy it into another topic."),
@@ -53,6 +55,7 @@ COMMANDS: Mapping[str, Command] = {
     "manifest": Command("manifest:app", _AUDIT, "Manifests of single runs: make, sign, verify, show."),
     "verify": Command("audit:verify", _AUDIT, "Verify every manifest, from the topics or from an exported file."),
     "export": Command("audit:export", _AUDIT, "Write events and manifests to one file, to verify offline."),
+    "witness": Command("witness:app", _AUDIT, "Watch the logs with a memory of your own, and cosign them."),
     "tls": Command("tls:app", _AUDIT, "Hybrid post-quantum TLS: serve, connect, and see what is negotiated."),
     "em": Command("em:app", _EM, "Measure mitigation methods on many circuits and devices; compare nights."),
     "feed": Command("feed:feed", _THREATS, "Stream Suricata, Zeek or OCSF lines in; resumed where it stopped."),

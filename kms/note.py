@@ -111,11 +111,17 @@ def read_note(note: str) -> Note:
     return Note(checkpoint, text, lines)
 
 
-def verify_note(note: Note, trust: TrustRoot) -> None:
+def verify_note(note: Note, trust: TrustRoot, *, covered: bool = False) -> None:
     """Checks that every suite that the policy or the note itself demands has signed the note, by keys that are trusted.
 
     The policy is that of the epoch which the note names. Signatures by unknown keys, and by broken algorithms, are ignored, as the
     specification demands; one by a known key that does not verify breaks the note.
+
+    Args:
+        note: what to check.
+        trust: whose signatures count.
+        covered: a newer checkpoint of the log, which is verified, too, continues this one; then keys count as they stood when it
+            was signed, though they were revoked since: a thief who wrote it later would have to write what is covered anyway.
 
     Raises:
         MissingSuite: a demanded suite has no signature of a trusted key, or the note does not demand what the trust root does.
@@ -133,7 +139,8 @@ def verify_note(note: Note, trust: TrustRoot) -> None:
             f"the {where} stands on {', '.join(checkpoint.suites)} alone, which the policy calls broken: it proves nothing; look "
             "for a later checkpoint of the log, or an anchor"
         )
-    known = {key_id(checkpoint.origin, key): key for key in trust.verifying(LOG_USE) if key.algorithm not in policy.broken}
+    keys = trust.verified(LOG_USE) if covered else trust.verifying(LOG_USE)
+    known = {key_id(checkpoint.origin, key): key for key in keys if key.algorithm not in policy.broken}
     signed: set[str] = set()
     for line in note.lines:
         key = known.get(line.key_id) if line.name == checkpoint.origin else None

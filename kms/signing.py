@@ -86,7 +86,11 @@ class LogSigner:
         So what a revoked key has signed soon stands under a checkpoint of the key that followed it.
         """
         last = self._previous(partition)
-        return [] if last is not None and self._stands(last) else self._grow(partition, ())
+        return [] if last is not None and self._stands(last) else self.end(partition)
+
+    def end(self, partition: int) -> list[Record]:
+        """Another checkpoint that says that the log ends there, in any case."""
+        return self._grow(partition, ())
 
     def _grow(self, partition: int, requests: Sequence[ManifestRequested]) -> list[Record]:
         log_id, tree = self._log(partition)
@@ -131,8 +135,8 @@ class LogSigner:
         number = epoch.number if last is None else max(read_note(last.note).checkpoint.epoch, 1)
         if number > epoch.number:
             raise LogError(
-                f"the log stands under policy epoch {number}, the key ring knows only {epoch.number}: it is an old copy, restore the "
-                "current one"
+                f"the log stands under policy epoch {number}, the key ring knows {epoch.number} only: it is an old copy, restore "
+                "the current one"
             )
         return _Crossing(epoch, None if number == epoch.number else self._policy().epoch(number))
 

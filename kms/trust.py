@@ -62,6 +62,10 @@ class TrustRoot:
         """The keys of a use whose signatures count, at their times and places: all but revoked ones, and those never scheduled."""
         return [key for key in self.keys if key.use == use and key.verifies]
 
+    def verified(self, use: str) -> list[PublicKey]:
+        """These, and those that were in force and revoked since: what they signed before counts where something newer covers it."""
+        return [key for key in self.keys if key.use == use and (key.verifies or (key.life.activates and key.life.revoked))]
+
     def save(self, path: Path) -> None:
         """Writes the JSON file, whole or not at all."""
         document = {

@@ -114,10 +114,10 @@ class LogVerifier:
         """
         self._checkpoints += 1
         try:
-            note = _agreeing_note(checkpoint)
+            note = agreeing_note(checkpoint)
             self._epoch(checkpoint.log_id).checkpoint(note)
             if self._every_signature:
-                self._verify(note)
+                self._verify(note, covered=True)
         except VerificationError as error:
             self._fail(error)
             return
@@ -145,9 +145,9 @@ class LogVerifier:
         """
         for log in self._logs.values():
             log.finish()
-            if log.newest is not None and not self._every_signature:
+            if log.newest is not None:
                 try:
-                    self._verify(read_note(log.newest.note))
+                    self._verify(read_note(log.newest.note), again=self._every_signature)
                 except VerificationError as error:
                     self._fail(error)
         for epochs in self._epochs.values():
@@ -191,9 +191,9 @@ class LogVerifier:
     def _log_report(self, newest: LogCheckpoint) -> LogReport:
         return LogReport(newest.tree_size, newest.root_hash, newest.signed_at, self._epoch(newest.log_id).number)
 
-    def _verify(self, note: Note) -> None:
-        verify_note(note, self._trust)
-        self._signatures += 1
+    def _verify(self, note: Note, *, covered: bool = False, again: bool = False) -> None:
+        verify_note(note, self._trust, covered=covered)
+        self._signatures += not again
 
     def _fail(self, error: VerificationError) -> None:
         if not self._collect:
@@ -201,7 +201,7 @@ class LogVerifier:
         self.errors.append(error)
 
 
-def _agreeing_note(checkpoint: LogCheckpoint) -> Note:
+def agreeing_note(checkpoint: LogCheckpoint) -> Note:
     """The checkpoint's note, which alone is signed; the record's own fields must say the same."""
     note = read_note(checkpoint.note)
     said, what = note.checkpoint, f"the checkpoint of {checkpoint.log_id} at size {checkpoint.tree_size}"

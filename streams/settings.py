@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """Requests per second that one principal may send to a service in the long run."""
     api_burst: Annotated[int, Field(ge=1)] = 100
     """Requests that it may send at once."""
+    anchor_seconds: Annotated[int, Field(ge=0)] = 86_400
+    """How often each log is signed by SLH-DSA, too; 0: only when `quantumai kms anchor` asks."""
     kafka_libs: Path = _REPOSITORY / "build" / "kafka" / "libs"
     """Kafka's jars, for the local broker."""
     java: Path | None = None

@@ -1,0 +1,173 @@
+"""Anchors: hash-based signatures in the logs once a period, and what stands on them when the other two have fallen."""
+
+import base64
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pqcrypto
+import pytest
+from kms_events import Log, requests, trusting
+
+from kms.algorithms import LOG_SUITES, raw_public_key
+from kms.anchor import ANCHOR_ALGORITHM, ANCHOR_USE, AnchoredLogs, anchor_of, ask_for_anchor
+from kms.epochs import FIRST, Policy
+from kms.errors import MissingSuite, NotAnchored, OutOfForce, WrongSignature
+from kms.keyring import KeyRing
+from kms.note import read_note
+from kms.verification import LogVerifier
+from kms.vouched import Demands, VouchedVerifier
+from schemas.manifests import LogCheckpoint
+
+
+class Hand:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.time = datetime.now(UTC)
+
+    def __call__(self):
+        self.time += timedelta(microseconds=1)
+        return self.time
+
+
+@pytest.fixture
+def clock():
+    return Hand()
+
+
+@pytest.fixture
+def own(token, tmp_path):
+    return KeyRing.open(tmp_path / "keys.db", token)
+
+
+@pytest.fixture
+def log(keys, clock):
+    made = Log(keys, clock=clock)
+    made.sign(requests(range(3)))
+    return made
+
+
+def writer(log, ring, clock, seconds=86_400):
+    return AnchoredLogs(log.signer, lambda: ring, lambda _: log.last, seconds, clock)
+
+
+def beat(anchored, log, clock, **later):
+    clock.time += timedelta(**(later or {"seconds": 3}))
+    return log._keep(anchored.heartbeat(0))
+
+
+def verifier_of(log, trust, **demands):
+    verifier = VouchedVerifier(trust, Demands(**demands), collect=True, every_signature=False)
+    for record in log.records:
+        (verifier.checkpoint if isinstance(record, LogCheckpoint) else verifier.manifest)(record)
+    return verifier.finish()
+
+
+def anchored(records):
+    return [record for record in records if len(record.note) > 12_000]
+
+
+def test_a_log_is_anchored_once_a_period_and_when_asked(log, own, clock):
+    write = writer(log, own, clock)
+    assert not anchored(beat(write, log, clock))
+    [first] = anchored(beat(write, log, clock, days=1))
+    assert not anchored(beat(write, log, clock)) and not anchored(beat(write, log, clock, hours=1))
+    again = writer(log, own, clock)  # a restart
+    assert not anchored(beat(again, log, clock))
+    ask_for_anchor(own)
+    clock.time = max(clock.time, datetime.now(UTC) + timedelta(days=2))
+    assert first.tree_size == 3 and anchored(beat(again, log, clock))
+    assert not anchored(beat(writer(log, own, clock, seconds=0), log, clock, days=9))
+
+
+def test_an_anchor_that_was_not_committed_is_made_again(log, own, clock):
+    write = writer(log, own, clock)
+    beat(write, log, clock)
+    clock.time += timedelta(days=1)
+    assert anchored(write.heartbeat(0))  # and the transaction fails: the worker leaves
+    assert anchored(beat(writer(log, own, clock), log, clock))
+
+
+def test_the_signature_is_over_the_note_and_older_verifiers_do_not_mind_it(log, own, ring, keys, clock):
+    write = writer(log, own, clock)
+    beat(write, log, clock)
+    [head] = anchored(beat(write, log, clock, days=1))
+    note = read_note(head.note)
+    key = own.key(f"{ANCHOR_USE}/{ANCHOR_ALGORITHM}/1")
+    raw = raw_public_key(ANCHOR_ALGORITHM, key.spki)
+    pqcrypto.slh_dsa_sha2_128s.verify(raw, note.text.encode(), note.lines[-1].signature)
+    verifier = LogVerifier(trusting(keys), every_signature=True)
+    for record in log.records:
+        (verifier.checkpoint if isinstance(record, LogCheckpoint) else verifier.manifest)(record)
+    assert verifier.finish().errors == ()
+
+
+def test_a_verifier_says_the_newest_anchor_and_may_demand_one(log, own, keys, clock):
+    write = writer(log, own, clock)
+    beat(write, log, clock)
+    beat(write, log, clock, days=1)
+    trust = replace(trusting(keys), keys=(*trusting(keys).keys, *aged(own)))
+    clock.time += timedelta(days=1)
+    log.sign(requests(range(3, 5)))
+    report = verifier_of(log, trust)
+    assert report.errors == () and report.vouched["test.example/0"].anchor.size == 3
+    found = verifier_of(log, trust, anchored_since=clock.time).errors
+    assert [type(error) for error in found] == [NotAnchored]
+    assert [type(error) for error in verifier_of(log, trusting(keys), anchored_since=clock.time - timedelta(9)).errors] == [
+        NotAnchored
+    ]
+
+
+def aged(ring):
+    """The ring's keys, in force since long ago: the test's clock runs ahead of the token's."""
+    return [replace(key, life=replace(key.life, activates=datetime(2020, 1, 1, tzinfo=UTC))) for key in ring.public().keys]
+
+
+def test_a_bent_anchor_is_found_and_one_of_another_time_too(log, own, clock):
+    write = writer(log, own, clock)
+    beat(write, log, clock)
+    [head] = anchored(beat(write, log, clock, days=1))
+    trust = own.public()
+    assert anchor_of(read_note(head.note), trust).size == 3
+    line = head.note.splitlines(keepends=True)[-1]
+    content = bytearray(base64.b64decode(line.split(" ")[2]))
+    content[100] ^= 1
+    bent = head.note.replace(line, f"— {head.log_id} {base64.b64encode(content).decode()}\n")
+    with pytest.raises(WrongSignature, match="anchor"):
+        anchor_of(read_note(bent), trust)
+    ended = replace(trust, keys=tuple(replace(key, life=replace(key.life, retires=key.life.activates)) for key in trust.keys))
+    with pytest.raises(OutOfForce, match="anchor"):
+        anchor_of(read_note(head.note), ended)
+    assert anchor_of(read_note(head.note), replace(trust, keys=())) is None
+
+
+def test_an_anchor_stands_where_lattices_and_curves_have_fallen(log, own, keys, clock):
+    write = writer(log, own, clock)
+    beat(write, log, clock)
+    [head] = anchored(beat(write, log, clock, days=1))
+    policy = Policy((FIRST,)).following(("SLH-DSA-SHA2-192s",), datetime.now(UTC), broken=["ML-DSA-65", "ECDSA-P384"])
+    fallen = replace(own.public(), required_suites=policy.newest.required, epochs=policy.epochs)
+    assert anchor_of(read_note(head.note), fallen).key == f"{ANCHOR_USE}/{ANCHOR_ALGORITHM}/1"
+
+
+def test_what_a_key_signed_before_it_was_revoked_counts_below_a_newer_checkpoint(own, clock):
+    """`every_signature` judges older checkpoints by the keys as they stood then; the newest must be of keys that count now."""
+    first = Log(own.ensure("log", LOG_SUITES), clock=clock)
+    first.sign(requests(range(3)))
+    own.rotate("log", "ML-DSA-65")
+    time.sleep(2.1)  # kms.keyring.NOTICE
+    own.change("log/ML-DSA-65/1", "revoke")
+    verifier = LogVerifier(own.public(), every_signature=True)
+    for record in first.records:
+        (verifier.checkpoint if isinstance(record, LogCheckpoint) else verifier.manifest)(record)
+    with pytest.raises(MissingSuite, match="ML-DSA-65"):
+        verifier.finish()
+    clock.time = datetime.now(UTC)
+    second = Log(own.ensure("log", LOG_SUITES), clock=clock)
+    second.last = first.last
+    second.sign(requests(range(3, 5)))
+    verifier = LogVerifier(own.public(), every_signature=True)
+    for record in [*first.records, *second.records]:
+        (verifier.checkpoint if isinstance(record, LogCheckpoint) else verifier.manifest)(record)
+    assert verifier.finish().signatures == 2
