@@ -1,4 +1,4 @@
-"""One sample of probabilistic error cancellation: the inverse of the noise as a signed mixture of Paulis.
+"""Samples of probabilistic error cancellation: the inverse of the noise as a signed mixture of Paulis.
 
 Temme, Bravyi, Gambetta 2017, arXiv:1612.02058. What is inverted is the Pauli twirl of the noise that the calibration stands for
 (`backends.noise`), gate by gate. A mixture with negative parts costs: each sample weighs +gamma or -gamma, gamma being the
@@ -9,31 +9,59 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backends.device import Device, Operation
-from backends.frames import Bits, framed
+from backends.frames import Frames, Pauli
 
-_LETTERS: tuple[Bits, ...] = ((False, False), (True, False), (True, True), (False, True))  # I, X, Y, Z
+_NUMBERS: tuple[Pauli, ...] = (0, 1, 3, 2)  # I, X, Y, Z
+_ERRORS = 16  # of a two-qubit gate
 
 
-def sampled(
-    device: Device, operations: Sequence[Operation], places: Sequence[int], seed: int, frames: np.random.Generator | None
-) -> tuple[tuple[Operation, ...], float]:
-    """A random circuit and its weight: the average of weight x outcome over many is free of the noise.
+class Cancellation:
+    """Operations whose noise is to be cancelled, prepared for any number of samples.
 
     Args:
         device: whose calibration says what the noise is.
         operations: the plain ones.
         places: the qubits that are read; noise that cannot reach them is left alone.
-        seed: of the sample.
-        frames: of a twirl at the same time, without which only Pauli noise is cancelled.
+        frames: of the operations.
 
     Raises:
-        WorkRefusedError: noise that has no inverse, or a gate that Paulis cannot pass.
+        WorkRefusedError: noise that has no inverse.
     """
-    sampler = _Sampler(device, np.random.default_rng(seed))
-    steps = framed(operations, frames, sampler.error, light_cone(operations, places), places)
-    return steps, sampler.weight
+
+    def __init__(self, device: Device, operations: Sequence[Operation], places: Sequence[int], frames: Frames) -> None:
+        self._device, self._read, self._frames = device, frozenset(places), frames
+        inside = light_cone(operations, places)
+        self._heeded = {frames.places[index][0] for index, each in enumerate(operations) if inside[index] and len(each.qubits) == 2}
+        found = [(index, device.inverse(each.name, each.qubits)) for index, each in enumerate(operations) if inside[index]]
+        noisy = [(index, inverse) for index, inverse in found if inverse is not None]
+        self._sites = [frames.places[index] for index, _ in noisy]
+        inverses = np.array([np.pad(inverse, (0, _ERRORS - len(inverse))) for _, inverse in noisy]).reshape(-1, _ERRORS)
+        self._signs = np.sign(inverses)
+        costs = np.abs(inverses).sum(axis=1)
+        self._chances = np.cumsum(np.abs(inverses), axis=1)[:, :-1] / costs[:, None]
+        self._gamma = float(costs.prod())
+
+    def sampled(self, seed: int, twirl: np.random.Generator | None) -> tuple[tuple[Operation, ...], float]:
+        """A random circuit and its weight: the average of weight x outcome over many is free of the noise.
+
+        Args:
+            seed: of the sample.
+            twirl: draws the frames of a twirl at the same time, without which only Pauli noise is cancelled.
+        """
+        draw = np.random.default_rng(seed)
+        errors: NDArray[np.intp] = (draw.random((len(self._sites), 1)) >= self._chances).sum(axis=1)
+        weight = self._gamma * float(self._signs[np.arange(len(errors)), errors].prod())
+        sample = _Sample(self._device, self._heeded, self._read, draw, weight)
+        for site in np.flatnonzero(errors).tolist():
+            (number, place), error = self._sites[site], int(errors[site])
+            if place is None:
+                sample.pairs[number] = _NUMBERS[error & 3], _NUMBERS[error >> 2]
+            else:
+                sample.singles[number] = (*sample.singles.get(number, ()), (place, _NUMBERS[error]))
+        return self._frames.drawn(twirl, sample), sample.weight
 
 
 def light_cone(operations: Sequence[Operation], places: Sequence[int]) -> list[bool]:
@@ -47,20 +75,29 @@ def light_cone(operations: Sequence[Operation], places: Sequence[int]) -> list[b
 
 
 @dataclass
-class _Sampler:
-    """Draws errors, and remembers what they weigh."""
+class _Sample:
+    """The errors of one sample (`backends.frames.Errors`); those of the x that frames need are drawn, and weighed, on the way."""
 
     device: Device
+    heeded: set[int]
+    read: frozenset[int]
     draw: np.random.Generator
-    weight: float = field(default=1.0)
+    weight: float
+    singles: dict[int, tuple[tuple[int, Pauli], ...]] = field(default_factory=dict)
+    pairs: dict[int, tuple[Pauli, Pauli]] = field(default_factory=dict)
 
-    def error(self, operation: Operation) -> Sequence[Bits]:
-        """A Pauli out of the inverse of the noise of an operation."""
-        inverse = self.device.inverse(operation.name, operation.qubits)
+    def alone(self, segment: int) -> tuple[tuple[int, Pauli], ...]:
+        return self.singles.get(segment, ())
+
+    def after(self, pair: int) -> tuple[Pauli, Pauli]:
+        return self.pairs.get(pair, (0, 0))
+
+    def added(self, pair: int | None, qubit: int) -> Pauli:
+        inverse = self.device.inverse("x", (qubit,)) if pair in self.heeded or (pair is None and qubit in self.read) else None
         if inverse is None:
-            return [_LETTERS[0]] * len(operation.qubits)
+            return 0
         sizes = np.abs(inverse)
         cost = float(sizes.sum())
-        index = int(self.draw.choice(len(inverse), p=sizes / cost))
-        self.weight *= cost * float(np.sign(inverse[index]))
-        return [_LETTERS[index >> 2 * place & 3] for place in range(len(operation.qubits))]
+        error = int((self.draw.random() >= np.cumsum(sizes)[:-1] / cost).sum())
+        self.weight *= cost * float(np.sign(inverse[error]))
+        return _NUMBERS[error]

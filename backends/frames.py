@@ -5,12 +5,15 @@ arXiv:1512.01098). The frame is the Pauli by which the state differs from what t
 (with its sign turned), x and sx for free. Before each two-qubit gate it is changed to a random one: the Z part by a change
 of the qubit's own frame, the X part by turning the last sx on the qubit into its inverse; only where there is none, an x is
 added. Errors that are made on purpose (`backends.cancellation`) change the frame alone.
+
+What stands on a qubit between two of its two-qubit gates can be passed in sixteen ways, each of which is written once.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,7 +23,10 @@ from backends.errors import WorkRefusedError
 Bits: TypeAlias = tuple[bool, bool]
 """A Pauli on one qubit up to its phase: whether it flips (X or Y), whether it turns the phase (Z or Y)."""
 
-_I: Bits = (False, False)
+Pauli: TypeAlias = int
+"""The same as a number: 1 if it flips, plus 2 if it turns the phase."""
+
+_FLIPS, _TURNS = 1, 2
 _TURN = (math.pi,)
 
 CONJUGATIONS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
@@ -29,106 +35,147 @@ CONJUGATIONS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
 """Gate -> what U P U^-1 is for P = XI, ZI, IX, IZ, up to the sign; the first letter is the gate's first qubit's."""
 
 
-def framed(
-    operations: Sequence[Operation],
-    draw: np.random.Generator | None = None,
-    error: Callable[[Operation], Sequence[Bits]] | None = None,
-    heeded: Sequence[bool] = (),
-    read: Sequence[int] = (),
-) -> tuple[Operation, ...]:
-    """The same unitary up to a global phase (times the errors made on purpose), in random frames.
+class Errors(Protocol):
+    """Paulis that are made on purpose."""
 
-    Args:
-        operations: the plain ones.
-        draw: where random frames come from; None for none.
-        error: the Pauli error to make after an operation, a pair of bits for each of its qubits.
-        heeded: for each operation, whether `error` is to be asked.
-        read: qubits on which `error` is to be asked for what the last frame costs, too.
+    def alone(self, segment: int) -> tuple[tuple[int, Pauli], ...]:
+        """Those after single-qubit operations: (place in the segment, Pauli)."""
+
+    def after(self, pair: int) -> tuple[Pauli, Pauli]:
+        """Those after a two-qubit gate, on its two qubits."""
+
+    def added(self, pair: int | None, qubit: int) -> Pauli:
+        """That after an x which a frame needs, before a two-qubit gate or (None) at the end."""
+
+
+class _Without:
+    """No errors."""
+
+    def alone(self, segment: int) -> tuple[tuple[int, Pauli], ...]:
+        return ()
+
+    def after(self, pair: int) -> tuple[Pauli, Pauli]:
+        return 0, 0
+
+    def added(self, pair: int | None, qubit: int) -> Pauli:
+        return 0
+
+
+class Frames:
+    """Operations, prepared for any number of random frames.
+
+    Attributes:
+        places: for each operation, where it is: (pair number, None), or (segment number, place in it).
 
     Raises:
         WorkRefusedError: a gate that Paulis cannot pass here.
     """
-    tracker = _Tracker(draw, error)
-    for index, operation in enumerate(operations):
-        tracker.pass_through(operation, bool(heeded) and heeded[index])
-    tracker.settle(frozenset(read))
-    return tuple(step for slot in tracker.slots for step in slot)
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.places: list[tuple[int, int | None]] = []
+        self._pairs: list[tuple[Operation, tuple[tuple[Pauli, Pauli], ...], int, int]] = []
+        segments: list[tuple[int, list[Operation]]] = []
+        latest: dict[int, int] = {}
+
+        def segment(qubit: int) -> int:
+            if qubit not in latest:
+                latest[qubit] = len(segments)
+                segments.append((qubit, []))
+            return latest[qubit]
+
+        for operation in operations:
+            first = segment(operation.qubits[0])
+            if len(operation.qubits) == 2:
+                self.places.append((len(self._pairs), None))
+                self._pairs.append((operation, _images(operation.name), first, segment(operation.qubits[1])))
+                for qubit in operation.qubits:
+                    del latest[qubit]
+            else:
+                self.places.append((first, len(segments[first][1])))
+                segments[first][1].append(operation)
+        self._last = [segment(qubit) for qubit in sorted({qubit for qubit, _ in segments})]
+        self._segments = [_segment(qubit, tuple(inside)) for qubit, inside in segments]
+
+    def drawn(self, draw: np.random.Generator | None, errors: Errors = _Without()) -> tuple[Operation, ...]:  # noqa: B008
+        """The same unitary up to a global phase (times the errors), in random frames; in plain ones, if nothing draws them."""
+        frame: dict[int, Pauli] = {}
+        steps: list[Operation] = []
+        wanted = self._wanted(draw)
+        for number, (operation, images, first, second) in enumerate(self._pairs):
+            one, other = operation.qubits
+            mine, theirs = wanted[number]
+            for segment, qubit, after in ((first, one, mine), (second, other, theirs)):
+                passed, frame[qubit] = self._passed(segment, frame.get(qubit, 0), after, number, errors)
+                steps += passed
+            steps.append(operation)
+            (mine, theirs), (wrong, false) = images[frame[one] + 4 * frame[other]], errors.after(number)
+            frame[one], frame[other] = mine ^ wrong, theirs ^ false
+        for segment in self._last:
+            qubit = self._segments[segment].qubit
+            passed, left = self._passed(segment, frame.get(qubit, 0), 0, None, errors)
+            steps += passed
+            while left:  # an x that was added for it may bring an error of its own
+                passed, x = _segment(qubit, ()).between(left, 0, ())
+                steps += passed
+                left = errors.added(None, qubit) if x else 0
+        return tuple(steps)
+
+    def _wanted(self, draw: np.random.Generator | None) -> list[list[Pauli]]:
+        """The frames before each two-qubit gate."""
+        if draw is None:
+            return [[0, 0]] * len(self._pairs)
+        bits = draw.random((len(self._pairs), 2, 2)) < 0.5
+        found: list[list[Pauli]] = (bits @ np.array([_FLIPS, _TURNS])).tolist()
+        return found
+
+    def _passed(
+        self, segment: int, before: Pauli, wanted: Pauli, pair: int | None, errors: Errors
+    ) -> tuple[tuple[Operation, ...], Pauli]:
+        """What is executed of a segment, and the frame after it."""
+        passed = self._segments[segment]
+        operations, x = passed.between(before, wanted, errors.alone(segment))
+        return operations, wanted ^ errors.added(pair, passed.qubit) if x else wanted
 
 
-class _Tracker:
-    """What was emitted so far, and the frame."""
+class _Segment:
+    """What stands on a qubit between two of its two-qubit gates."""
 
-    def __init__(self, draw: np.random.Generator | None, error: Callable[[Operation], Sequence[Bits]] | None) -> None:
-        self.slots: list[tuple[Operation, ...]] = []
-        self._draw = draw
-        self._error = error
-        self._frame: dict[int, Bits] = {}
-        self._since: dict[int, list[int]] = {}  # slots of a qubit from its last sx on, none of them of another qubit
+    def __init__(self, qubit: int, operations: tuple[Operation, ...]) -> None:
+        strange = [operation.name for operation in operations if operation.name not in {"rz", "sx", "x"}]
+        if strange:
+            raise WorkRefusedError(f"the gate {strange[0]} cannot be twirled: Paulis pass rz, sx, x, cx, cz and ecr here")
+        self.qubit = qubit
+        self.operations = operations
+        self._known: dict[tuple[Pauli, Pauli, tuple[tuple[int, Pauli], ...]], tuple[tuple[Operation, ...], bool]] = {}
 
-    def pass_through(self, operation: Operation, heeded: bool) -> None:
-        """Emits an operation in the present frame, or in a new random one."""
-        if len(operation.qubits) == 2:
-            self._pair(operation, heeded)
-        elif operation.name in {"rz", "sx", "x"}:
-            self._one(operation, heeded)
-        else:
-            raise WorkRefusedError(f"the gate {operation.name} cannot be twirled: Paulis pass rz, sx, x, cx, cz and ecr here")
+    def between(self, before: Pauli, after: Pauli, errors: tuple[tuple[int, Pauli], ...]) -> tuple[tuple[Operation, ...], bool]:
+        """What is executed between two frames, and whether an x had to be added at its end."""
+        key = before, after, errors
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._between(before, after, dict(errors))
+        return known
 
-    def settle(self, read: frozenset[int]) -> None:
-        """Takes the frame back to none."""
-        for qubit in sorted(self._frame):
-            while self._frame[qubit] != _I:  # an x that is emitted for it may bring an error of its own
-                self._change(qubit, _I, qubit in read)
+    def _between(self, frame: Pauli, after: Pauli, errors: Mapping[int, Pauli]) -> tuple[tuple[Operation, ...], bool]:
+        steps: list[Operation] = []
+        pulse = None  # the place of the last sx
+        for place, operation in enumerate(self.operations):
+            if operation.name == "sx":
+                frame ^= _FLIPS if frame & _TURNS else 0
+                pulse = len(steps)
+            steps.append(_passed_by_x(operation) if frame & _FLIPS else operation)
+            frame ^= errors.get(place, 0)
+        if (frame ^ after) & _TURNS:
+            steps.append(Operation("rz", _TURN, (self.qubit,)))
+        if not (frame ^ after) & _FLIPS:
+            return tuple(steps), False
+        if pulse is None:
+            return (*steps, Operation("x", (), (self.qubit,))), True
+        turn = Operation("rz", _TURN, (self.qubit,))  # Z sx Z is the inverse of sx, up to a phase
+        return (*steps[:pulse], turn, steps[pulse], turn, *map(_passed_by_x, steps[pulse + 1 :])), False
 
-    def _one(self, operation: Operation, heeded: bool) -> None:
-        (qubit,) = operation.qubits
-        flips, turns = self._frame.get(qubit, _I)
-        if operation.name == "rz" and flips:
-            operation = Operation("rz", (-operation.parameters[0],), operation.qubits)
-        if operation.name == "sx":
-            self._frame[qubit] = (flips != turns, turns)
-            self._since[qubit] = []
-        if qubit in self._since:
-            self._since[qubit].append(len(self.slots))
-        self._emit(operation, heeded)
 
-    def _pair(self, operation: Operation, heeded: bool) -> None:
-        if operation.name not in CONJUGATIONS:
-            raise WorkRefusedError(f"the gate {operation.name} cannot be twirled; cx, cz and ecr can")
-        for qubit in operation.qubits:
-            bits = self._draw.random(2) < 0.5 if self._draw is not None else _I
-            self._change(qubit, (bool(bits[0]), bool(bits[1])), heeded)
-            self._since.pop(qubit, None)
-        before = [self._frame.get(qubit, _I) for qubit in operation.qubits]
-        self._frame.update(zip(operation.qubits, conjugated(operation.name, before), strict=True))
-        self._emit(operation, heeded)
-
-    def _change(self, qubit: int, wanted: Bits, heeded: bool) -> None:
-        flips, turns = self._frame.get(qubit, _I)
-        self._frame[qubit] = wanted
-        if turns != wanted[1]:
-            self._one_unframed(Operation("rz", _TURN, (qubit,)))
-        if flips == wanted[0]:
-            return
-        if qubit not in self._since:
-            self._emit(Operation("x", (), (qubit,)), heeded)
-            return
-        pulse, *later = self._since[qubit]
-        self.slots[pulse] = _inverted_or_plain(self.slots[pulse])
-        for slot in later:
-            self.slots[slot] = tuple(_passed_by_x(step) for step in self.slots[slot])
-
-    def _one_unframed(self, operation: Operation) -> None:
-        if operation.qubits[0] in self._since:
-            self._since[operation.qubits[0]].append(len(self.slots))
-        self.slots.append((operation,))
-
-    def _emit(self, operation: Operation, heeded: bool) -> None:
-        self.slots.append((operation,))
-        if heeded and self._error is not None:
-            for qubit, (flips, turns) in zip(operation.qubits, self._error(operation), strict=True):
-                known = self._frame.get(qubit, _I)
-                self._frame[qubit] = (known[0] != flips, known[1] != turns)
+_segment = lru_cache(maxsize=1 << 12)(_Segment)  # folded circuits have the same again and again
 
 
 def conjugated(name: str, paulis: Sequence[Bits]) -> list[Bits]:
@@ -141,12 +188,17 @@ def conjugated(name: str, paulis: Sequence[Bits]) -> list[Bits]:
     return list(zip(flips, turns, strict=True))
 
 
-def _inverted_or_plain(pulse: tuple[Operation, ...]) -> tuple[Operation, ...]:
-    """sx to its inverse Z sx Z, and back."""
-    if len(pulse) == 3:
-        return (pulse[1],)
-    frame = Operation("rz", _TURN, pulse[0].qubits)
-    return (frame, *pulse, frame)
+@lru_cache
+def _images(name: str) -> tuple[tuple[Pauli, Pauli], ...]:
+    """The frames after a gate, by those before it: of the first qubit plus 4 times that of the second."""
+    if name not in CONJUGATIONS:
+        raise WorkRefusedError(f"the gate {name} cannot be twirled; cx, cz and ecr can")
+    found = []
+    for place in range(16):
+        bits = [(bool(pauli & _FLIPS), bool(pauli & _TURNS)) for pauli in (place & 3, place >> 2)]
+        first, second = (_FLIPS * flips + _TURNS * turns for flips, turns in conjugated(name, bits))
+        found.append((first, second))
+    return tuple(found)
 
 
 def _passed_by_x(step: Operation) -> Operation:

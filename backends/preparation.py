@@ -1,20 +1,22 @@
 """From a run to the operations that a device executes: pure, so that hardware and every simulation do the same."""
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import pi
 
 import numpy as np
 
-from backends.adapter import Run, Work
-from backends.cancellation import sampled
+from backends.adapter import Fold, Run, Work
+from backends.cancellation import Cancellation
 from backends.decoupling import decoupled
 from backends.device import Compiled, Device, Operation
 from backends.errors import WorkRefusedError
 from backends.folding import folded
 from backends.forecast import Forecast, forecast
-from backends.frames import framed
+from backends.frames import Frames
 from backends.timing import critical_path, execution_seconds
 
+_KEPT = 32  # circuits with all their frames, some 500 kB each: the random runs of one follow each other
 # X and Y are read by turning them to Z; the phases that H and H S-dagger would leave behind cannot be seen
 _TURNS: dict[str, tuple[tuple[str, tuple[float, ...]], ...]] = {"X": (("rz", (pi / 2,)), ("sx", ())), "Y": (("sx", ()),), "Z": ()}
 
@@ -50,42 +52,66 @@ def prepare(device: Device, work: Work, run: Run) -> Prepared:
         WorkRefusedError: the body does not parse or does not fit the device, or the run does not fit the body.
     """
     compiled = device.compile(work.bodies[run.body], work.transpiler_seed, work.optimization_level)
-    read, columns = _what_is_read(compiled, run)
+    plain = _plain(device, compiled, run.basis, run.scale, run.fold)
+    operations, weight = _randomised(plain, run)
+    read, places = plain.read, plain.places
+    if run.decoupling:
+        operations = decoupled(device, operations, run.decoupling)
+    readout = max(device.calibration.qubits[place].readout_seconds for place in places)
+    gates = critical_path(operations, device.durations)
+    seconds = execution_seconds(1, gates, readout)
+    acting = [[pauli[-1 - qubit] != "I" for qubit in read] for pauli in run.paulis]
+    expected = forecast(device, operations, places, acting) if acting else None
+    return Prepared(operations, read, places, plain.columns, seconds, weight, expected)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """What runs that differ in their random parts alone have in common: the folded operations with their turns."""
+
+    device: Device
+    operations: tuple[Operation, ...]
+    read: tuple[int, ...]
+    places: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    @cached_property
+    def frames(self) -> Frames:
+        return Frames(self.operations)
+
+    @cached_property
+    def cancellation(self) -> Cancellation:
+        return Cancellation(self.device, self.operations, self.places, self.frames)
+
+
+@lru_cache(maxsize=_KEPT)
+def _plain(device: Device, compiled: Compiled, basis: str, scale: float, fold: Fold) -> _Plain:
+    read, columns = _what_is_read(compiled, basis)
     places = tuple(compiled.places[qubit] for qubit in read)
     turns = [
         Operation(name, parameters, (place,))
         for qubit, place in zip(read, places, strict=True)
-        for name, parameters in _TURNS[run.basis[-1 - qubit] if run.basis else "Z"]
+        for name, parameters in _TURNS[basis[-1 - qubit] if basis else "Z"]
     ]
-    plain = (*folded(compiled.operations, run.scale, run.fold), *(turns if run.scale else ()))
-    operations, weight = _randomised(device, plain, places, run)
-    if run.decoupling:
-        operations = decoupled(device, operations, run.decoupling)
-    readout = max(device.calibration.qubits[place].readout_seconds for place in places)
-    gates = critical_path([(operation.name, operation.qubits) for operation in operations], device.durations)
-    seconds = execution_seconds(1, gates, readout)
-    acting = [[pauli[-1 - qubit] != "I" for qubit in read] for pauli in run.paulis]
-    expected = forecast(device, operations, places, acting) if acting else None
-    return Prepared(operations, read, places, columns, seconds, weight, expected)
+    operations = (*folded(compiled.operations, scale, fold), *(turns if scale else ()))
+    return _Plain(device, operations, read, places, columns)
 
 
-def _randomised(
-    device: Device, plain: tuple[Operation, ...], places: tuple[int, ...], run: Run
-) -> tuple[tuple[Operation, ...], float]:
+def _randomised(plain: _Plain, run: Run) -> tuple[tuple[Operation, ...], float]:
     """Twirled and with cancelled errors, as the run has it; and its weight."""
-    frames = None if run.twirl is None else np.random.default_rng(run.twirl)
+    twirl = None if run.twirl is None else np.random.default_rng(run.twirl)
     if run.pec is not None:
-        return sampled(device, plain, places, run.pec, frames)
-    return (plain if frames is None else framed(plain, frames)), 1.0
+        return plain.cancellation.sampled(run.pec, twirl)
+    return (plain.operations if twirl is None else plain.frames.drawn(twirl)), 1.0
 
 
-def _what_is_read(compiled: Compiled, run: Run) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _what_is_read(compiled: Compiled, basis: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The body's qubits that a run reads, ascending; and for each character from the right, which of them it shows."""
     width = len(compiled.places)
-    if run.basis:
-        if len(run.basis) != width:
-            raise WorkRefusedError(f"a basis of {len(run.basis)} letters for a circuit of {width} qubits")
-        read = tuple(qubit for qubit, letter in enumerate(reversed(run.basis)) if letter != "I")
+    if basis:
+        if len(basis) != width:
+            raise WorkRefusedError(f"a basis of {len(basis)} letters for a circuit of {width} qubits")
+        read = tuple(qubit for qubit, letter in enumerate(reversed(basis)) if letter != "I")
         return read, tuple(range(len(read)))
     bits = compiled.measured if any(qubit >= 0 for qubit in compiled.measured) else tuple(range(width))
     read = tuple(sorted({qubit for qubit in bits if qubit >= 0}))

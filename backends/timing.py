@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from backends.device import Operation
+
 REPETITION_SECONDS = 250e-6
 """Pause between two shots in which qubits relax to |0>: IBM's `default_rep_delay`."""
 
@@ -11,12 +13,17 @@ def execution_seconds(shots: int, circuit_seconds: float, readout_seconds: float
     return shots * (circuit_seconds + readout_seconds + REPETITION_SECONDS)
 
 
-def critical_path(
-    operations: Iterable[tuple[str, tuple[int, ...]]], durations: Mapping[tuple[str, tuple[int, ...]], float]
-) -> float:
-    """Seconds from the first gate to the end of the last, every gate as early as its qubits allow."""
+def critical_path(operations: Iterable[Operation], durations: Mapping[tuple[str, tuple[int, ...]], float]) -> float:
+    """Seconds from the first gate to the end of the last, every gate as early as its qubits allow; rz takes none."""
     free: dict[int, float] = {}
     for operation in operations:
-        end = max(free.get(qubit, 0.0) for qubit in operation[1]) + durations[operation]
-        free.update(dict.fromkeys(operation[1], end))
+        if operation.name == "rz":
+            continue
+        qubits = operation.qubits
+        seconds = durations[operation.name, qubits]
+        if len(qubits) == 1:
+            free[qubits[0]] = free.get(qubits[0], 0.0) + seconds
+        else:
+            one, other = qubits
+            free[one] = free[other] = max(free.get(one, 0.0), free.get(other, 0.0)) + seconds
     return max(free.values(), default=0.0)

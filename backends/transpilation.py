@@ -50,14 +50,14 @@ def _at(device: Device, source: str, seed: int, level: int) -> Figures:
     seconds = time.perf_counter() - began
     real = [operation for operation in compiled.operations if operation.name != "rz"]
     two = sum(len(operation.qubits) == 2 for operation in real)
-    steps = [(operation.name, operation.qubits) for operation in real]
+    once = {(operation.name, operation.qubits): 1.0 for operation in real}
     return Figures(
         level=level,
-        depth=round(critical_path(steps, dict.fromkeys(steps, 1.0))),
+        depth=round(critical_path(real, once)),
         two_qubit_gates=two,
         one_qubit_gates=len(real) - two,
         estimated_fidelity=_fidelity(device, compiled),
-        circuit_seconds=critical_path(steps, device.durations),
+        circuit_seconds=critical_path(real, device.durations),
         compile_seconds=seconds,
     )
 

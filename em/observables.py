@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,17 +104,20 @@ def grouped(observables: Sequence[Observable]) -> tuple[Group, ...]:
     return tuple(Group(basis, tuple(paulis)) for basis, paulis in zip(bases, members, strict=True))
 
 
-def signs(counts: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bit strings as (outcomes, bits) of +1 (read 0) and -1 (read 1), column 0 the rightmost bit; and how often each came.
+def signs(counts: Sequence[Mapping[str, int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bit strings of some runs, one run after the other, as (outcomes, bits) of +1 (read 0) and -1 (read 1), column 0 the
+    rightmost bit; and how often each came.
 
     Raises:
-        ValueError: no shots.
+        ValueError: a run without shots.
     """
-    if not counts:
+    if not counts or not all(counts):
         raise ValueError("no counts")
-    text = "".join(counts).encode()
-    bits = np.frombuffer(text, dtype=np.uint8).reshape(len(counts), -1)[:, ::-1] - ord("0")
-    return np.asarray(1.0 - 2.0 * bits, dtype=np.float64), np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
+    number = sum(map(len, counts))
+    text = "".join(chain.from_iterable(counts)).encode()
+    bits = np.frombuffer(text, dtype=np.uint8).reshape(number, -1)[:, ::-1] - ord("0")
+    times = chain.from_iterable(seen.values() for seen in counts)
+    return np.asarray(1.0 - 2.0 * bits, dtype=np.float64), np.fromiter(times, dtype=np.float64, count=number)
 
 
 def _agree(basis: str, pauli: str) -> bool:

@@ -1,8 +1,10 @@
 """A method put together from how it reads and how it extrapolates."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
@@ -40,6 +42,10 @@ class Reader(Protocol):
         """All observables at one scale: (observables, paulis of the group) `weights` for each group."""
 
 
+_Part: TypeAlias = tuple[float, Group | None, list[Run]]
+"""Scale, group and runs."""
+
+
 @dataclass(frozen=True)
 class Mitigated:
     """A `Method`: a reader, an extrapolation to zero gate noise or none, and treatments of the circuits."""
@@ -62,8 +68,8 @@ class Mitigated:
 
     @property
     def version(self) -> str:
-        """The reader's version; the extrapolations have had one only."""
-        return self.how.version
+        """The latest version of the reader and the treatments; the extrapolations have had one only."""
+        return max([self.how.version, *(treatment.version for treatment in self.treatments)], key=int)
 
     @property
     def gates(self) -> Gates:
@@ -139,19 +145,19 @@ class Mitigated:
     def _scales(self, parameters: Parameters) -> list[float]:
         return [1] if self.extrapolation is None else scales_of(parameters)
 
-    def _plan(
-        self, workload: Workload, body: int, parameters: Parameters, seed: int
-    ) -> Iterator[tuple[float, Group | None, list[Run]]]:
-        """(scale, group, runs) in the order of execution; the calibration comes first, without a group."""
+    def _plan(self, workload: Workload, body: int, parameters: Parameters, seed: int) -> tuple[_Part, ...]:
+        """The runs on a body, in the order of execution; the calibration comes first, without a group."""
+        return _laid_out(self, workload.groups, workload.shots, body, json.dumps(parameters), seed)
+
+    def lay_out(self, groups: Sequence[Group], shots: int, body: int, parameters: Parameters, seed: int) -> Iterator[_Part]:
+        """As `_plan`, made anew."""
         draw = np.random.default_rng([seed, body])
         fold: Fold = parameters.get("fold", "global")  # type: ignore[assignment]  # checked by scales_of
-        everything = "".join(
-            "I" if set(letters) == {"I"} else "Z" for letters in zip(*(g.basis for g in workload.groups), strict=True)
-        )
-        yield 0, None, self.how.calibration(Run(body, workload.shots, 0, everything), parameters, draw)
+        everything = "".join("I" if set(letters) == {"I"} else "Z" for letters in zip(*(g.basis for g in groups), strict=True))
+        yield 0, None, self.how.calibration(Run(body, shots, 0, everything), parameters, draw)
         for scale in self._scales(parameters):
-            for group in workload.groups:
-                runs = self.how.runs(Run(body, workload.shots, scale, group.basis, fold=fold), parameters, draw)
+            for group in groups:
+                runs = self.how.runs(Run(body, shots, scale, group.basis, fold=fold), parameters, draw)
                 for treatment in self.treatments:
                     runs = treatment.apply(runs, parameters, draw)
                 yield scale, group, runs
@@ -159,7 +165,7 @@ class Mitigated:
     def _estimates(
         self,
         workload: Workload,
-        plan: Iterator[tuple[float, Group | None, list[Run]]],
+        plan: Sequence[_Part],
         remaining: Iterator[tuple[Mapping[str, int], float]],
         weights: Sequence[Floats],
     ) -> tuple[Estimate, ...]:
@@ -189,3 +195,9 @@ class Mitigated:
         variance = np.square(result.gradient) @ variances + np.square(result.gradient @ shared).sum()
         raw = None if self.treatments else known + float(readings[0].raw[index])  # treated circuits are not what was asked for
         return Estimate(known + result.value, float(np.sqrt(variance)), raw, result.note)
+
+
+@lru_cache(maxsize=256)
+def _laid_out(method: Mitigated, groups: tuple[Group, ...], shots: int, body: int, parameters: str, seed: int) -> tuple[_Part, ...]:  # noqa: PLR0917
+    """Remembered between the two steps of a method, since runs take longer to make than to count; parameters as JSON."""
+    return tuple(method.lay_out(groups, shots, body, json.loads(parameters), seed))

@@ -82,11 +82,11 @@ def _read(confusion: Confusion, group: Group, sample: Sample, weight: Floats) ->
     products = sample.products(factors, group.paulis)
     values = weight @ products
     # d factor / d P(1|0) = (factor + 1) / a and d factor / d P(0|1) = (factor - 1) / a; the rest of the product stays
-    rest = (products * sample.weights / sample.shots)[:, :, None] / factors[None, :, :]
-    inside = sample.mask(group.paulis)[:, None, :]
+    mean = products * sample.weights / sample.shots
+    inside = sample.mask(group.paulis)
     shared = np.zeros((len(weight), 2 * len(confusion.qubits)))
     for sign, sigma, shift in ((1.0, confusion.sigma0, 0), (-1.0, confusion.sigma1, len(confusion.qubits))):
-        slopes = np.where(inside, rest * (factors + sign) / slope, 0.0).sum(axis=1)
+        slopes = np.where(inside, mean @ ((factors + sign) / factors / slope), 0.0)
         shared[:, [shift + column for column in columns]] = weight @ slopes * sigma[columns]
     raw = sample.mean(weight @ sample.parities(group.paulis))
     return Readings(sample.mean(values), sample.variance(values), shared, raw)

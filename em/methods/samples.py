@@ -39,16 +39,15 @@ class Sample:
         cls, qubits: Sequence[int], runs: Sequence[Run], counts: Sequence[Mapping[str, int]], factors: Sequence[float] = ()
     ) -> Self:
         """The sample of some runs, their counts and their weights (none: 1)."""
-        outcomes, weights, sources = [], [], []
-        for index, (run, seen) in enumerate(zip(runs, counts, strict=True)):
-            read, times = signs(seen)
-            outcomes.append(read * np.array([-1.0 if qubit in run.flips else 1.0 for qubit in qubits]))
-            weights.append(times)
-            sources.append(np.full(len(times), index))
-        run = np.concatenate(sources)
+        read, weights = signs(counts)
+        run = np.repeat(np.arange(len(runs)), [len(seen) for seen in counts])
+        undone = np.ones((len(runs), len(qubits)))
+        for row, each in zip(undone, runs, strict=True):
+            if each.flips:
+                row[[qubit in each.flips for qubit in qubits]] = -1.0
         known = np.asarray(factors or [1.0] * len(runs), dtype=np.float64)
         random = any(each.twirl is not None or each.pec is not None for each in runs)
-        return cls(tuple(qubits), np.concatenate(outcomes), np.concatenate(weights), run, known[run], random)
+        return cls(tuple(qubits), read * undone[run], weights, run, known[run], random)
 
     @property
     def shots(self) -> float:
@@ -106,10 +105,9 @@ class Sample:
         Runs are the independent draws here (each has its own random flips), so that the choice of flips is inside.
         """
         runs = int(self.run[-1]) + 1
-        members = np.zeros((len(self.run), runs))
-        members[np.arange(len(self.run)), self.run] = 1.0
-        sizes = self.weights @ members
-        means = (values * self.weights) @ members / sizes
+        starts = np.searchsorted(self.run, np.arange(runs))
+        sizes = np.add.reduceat(self.weights, starts)
+        means = np.add.reduceat(values * self.weights, starts, axis=-1) / sizes
         centred: Floats = (means - self.mean(values)[..., None]) * (sizes / self.shots) * np.sqrt(runs / (runs - 1))
         return centred
 

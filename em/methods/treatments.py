@@ -22,6 +22,7 @@ class Treatment(Protocol):
     """A change of runs. `draw` is the method's own random stream."""
 
     name: str
+    version: str
     defaults: ClassVar[Parameters]
 
     def check(self, parameters: Parameters) -> None:
@@ -38,6 +39,7 @@ class Twirl:
     """
 
     name = "twirl"
+    version = "1"
     defaults: ClassVar[Parameters] = {"gate_twirls": 16}
 
     def check(self, parameters: Parameters) -> None:
@@ -54,6 +56,7 @@ class Decoupling:
     """Pulses that fill idle times and undo each other; on simulated devices it costs only, see `backends.decoupling`."""
 
     name = "dd"
+    version = "1"
     defaults: ClassVar[Parameters] = {"sequence": "XY4"}
 
     def check(self, parameters: Parameters) -> None:
@@ -73,6 +76,7 @@ class ErrorCancellation:
     """
 
     name = "pec"
+    version = "2"
     defaults: ClassVar[Parameters] = {"samples": 100}
 
     def check(self, parameters: Parameters) -> None:

@@ -68,7 +68,7 @@ def test_widths_that_differ_are_refused() -> None:
 
 @given(lists(integers(0, 31), min_size=1, max_size=20, unique=True))
 def test_signs_follow_the_bits_from_the_right(values: list[int]) -> None:
-    outcomes, weights = signs({format(value, "05b"): value + 1 for value in values})
+    outcomes, weights = signs([{format(value, "05b"): value + 1} for value in values])
     for row, value, weight in zip(outcomes, values, weights, strict=True):
         assert [int(sign < 0) for sign in row] == [value >> bit & 1 for bit in range(5)]
         assert weight == value + 1
