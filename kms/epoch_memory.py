@@ -55,7 +55,7 @@ class Memory:
         if number < self.logs.get(log_id, 0):
             raise PolicyRollback(
                 f"{log_id} ends under policy epoch {number}, and was seen under epoch {self.logs[log_id]} before: it is cut off, "
-                "an old export, or forged under the old policy"
+                "forged under the old policy, or an export of that time (then say --past)"
             )
 
     def seen(self, policy: Policy, logs: Mapping[str, int]) -> "Memory":

@@ -144,6 +144,14 @@ class KeyRing:
         """
         return self._opened().sign(self._used(name, "sign"), data)
 
+    def hold(self, entry: Entry) -> Key:
+        """A key of the ring to sign with, whatever its state: for drills. Nothing is counted.
+
+        Raises:
+            KeyRingError: the ring was opened without a token, or the key is in another one.
+        """
+        return Key(entry.public, self._inside(entry), self._opened())
+
     def decapsulate(self, name: str, ciphertext: bytes) -> bytes:
         """The shared secret in a ciphertext.
 
