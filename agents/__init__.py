@@ -9,7 +9,7 @@ from streams.agent import Agent
 from streams.errors import DeclarationError
 from streams.settings import Settings
 
-AGENTS = ("calibration", "policy", "scheduler", "executor", "signer")
+AGENTS = ("calibration", "policy", "scheduler", "executor", "signer", "threat")
 """The agents of the platform, in the order in which an event passes them."""
 
 

@@ -10,7 +10,7 @@ from streams.worker import run
 
 
 def worker(
-    agent: Annotated[str, typer.Argument(help="calibration, policy, scheduler, executor or signer.", show_default=False)],
+    agent: Annotated[str, typer.Argument(help="calibration, policy, scheduler, executor, signer or threat.", show_default=False)],
 ) -> None:
     """Run one agent in the foreground until SIGTERM; settings come from QUANTUMAI_* (what containers run)."""
     if agent not in AGENTS:

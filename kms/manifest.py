@@ -18,11 +18,13 @@ from schemas.cloudevents import Event
 from schemas.jobs import BackendScore, EmRecommended, JobCompleted, JobRouted
 from schemas.manifests import ManifestRequested, ManifestSigned
 from schemas.record import Record
+from schemas.threats import ThreatScored
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 ROUTED = "urn:quantumai:manifest:routed:v1"
 COMPLETED = "urn:quantumai:manifest:completed:v1"
+SCORED = "urn:quantumai:manifest:scored:v1"
 
 _EXACT_INTEGERS = 2**53
 
@@ -84,6 +86,26 @@ def completed_manifest(cause: Event[Any] | None, output: Event[JobCompleted]) ->
         "outputs": [output.event_id],
     }
     return _manifest(COMPLETED, predicate, done.job_id, output)
+
+
+def scored_manifest(cause: Event[Any] | None, output: Event[ThreatScored]) -> ManifestRequested:
+    """The manifest of a score: which models said what of which event, whether it was escalated, and why something fell back."""
+    scored = output.record
+    predicate = {
+        "event": {"event_id": scored.event_id, "entity": scored.entity},
+        "model": {"name": scored.model, "version": scored.model_version},
+        "result": {
+            "risk_score": scored.risk_score,
+            "risk_level": scored.risk_level,
+            "confidence": scored.confidence,
+            "finding_hash": hashlib.sha256(scored.finding.encode()).hexdigest(),
+        },
+        "escalation": {"escalated": scored.escalated, "job_id": scored.job_id, "fallback_reason": scored.fallback_reason},
+        "software": {"quantumai": _version()},
+        "inputs": [scored.event_id],
+        "outputs": [output.event_id],
+    }
+    return _manifest(SCORED, predicate, scored.event_id, output)
 
 
 def manifest_leaf(payload_type: str, payload: bytes) -> bytes:

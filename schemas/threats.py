@@ -103,11 +103,11 @@ class ThreatEscalated(Record):
     event_id: Identifier
     state: EscalationState
     job_id: Identifier
-    scored: ThreatScored
-    """What was said at once, and stands unless the device answers."""
-    columns: tuple[str, ...]
-    features: tuple[float, ...]
-    """What the second opinion was asked about, in the order of `columns`."""
+    scored: ThreatScored | None = None
+    """What was said at once, and stands unless the device answers; None once it is over."""
+    columns: tuple[str, ...] = ()
+    features: tuple[float, ...] = ()
+    """What the second opinion was asked about, in the order of `columns`; none once it is over."""
     message: str = ""
     due_at: Timestamp
     """When it was escalated: the time limit counts from here."""

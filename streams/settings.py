@@ -71,6 +71,14 @@ class Settings(BaseSettings):
     """Requests that it may send at once."""
     anchor_seconds: Annotated[int, Field(ge=0)] = 86_400
     """How often each log is signed by SLH-DSA, too; 0: only when `quantumai kms anchor` asks."""
+    threat_model: Path | None = None
+    """Folder of the classical model that scores events; unset: the one in the package."""
+    escalations: Annotated[int, Field(ge=0)] = 60
+    """Threats an hour that may become quantum jobs; what is over it is marked."""
+    escalation_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """How long such a job may take, queueing included, before it is cancelled and the earlier score stands."""
+    escalation_backend: str | None = None
+    """The only backend that such jobs may run on; unset: the scheduler chooses."""
     kafka_libs: Path = _REPOSITORY / "build" / "kafka" / "libs"
     """Kafka's jars, for the local broker."""
     java: Path | None = None

@@ -33,7 +33,7 @@ class Baseline:
         mean, scale = features.mean(0), features.std(0) + 1e-3
         design = np.column_stack([np.clip((features - mean) / scale, -8, 8), np.ones(len(features))])
         penalty = np.diag([_RIDGE] * features.shape[1] + [1e-6])
-        weights = np.zeros(design.shape[1])
+        weights: Floats = np.zeros(design.shape[1])
         for _ in range(_STEPS):
             odds = 1 / (1 + np.exp(-design @ weights))
             slope = design.T @ (odds - threat) + penalty @ weights

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from threat.baseline import Baseline, Floats
@@ -104,14 +104,14 @@ class Classical:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         load = onnxruntime.InferenceSession
-        return tuple(load(part, options, providers=["CPUExecutionProvider"]) for part in (self.boosting, self.forest))  # type: ignore[return-value]
+        return tuple(load(part, options, providers=["CPUExecutionProvider"]) for part in (self.boosting, self.forest))
 
     def save(self, folder: Path) -> None:
         """Writes the model's files."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "boosting.onnx").write_bytes(self.boosting)
         (folder / "forest.onnx").write_bytes(self.forest)
-        np.savez(folder / "baseline.npz", **self.baseline.arrays)
+        np.savez(folder / "baseline.npz", **dict(self.baseline.arrays))  # type: ignore[arg-type]
         words = {
             "format": FORMAT,
             "version": self.version,
@@ -137,11 +137,19 @@ class Classical:
             words = json.loads((folder / "model.json").read_text())
             with np.load(folder / "baseline.npz", allow_pickle=False) as arrays:
                 baseline = Baseline(**{name: arrays[name] for name in ("mean", "scale", "weights", "bias")})
-            parts = [(folder / name).read_bytes() for name in ("boosting.onnx", "forest.onnx")]
-            fields = (tuple(words["columns"]), tuple(words["techniques"]), *parts, baseline, float(words["novelty_threshold"]))
-            model = cls(*fields, words["about"])
+            model = cls(
+                columns=tuple(words["columns"]),
+                techniques=tuple(words["techniques"]),
+                boosting=(folder / "boosting.onnx").read_bytes(),
+                forest=(folder / "forest.onnx").read_bytes(),
+                baseline=baseline,
+                novelty_threshold=float(words["novelty_threshold"]),
+                about=words["about"],
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"the model in {folder} cannot be read ({error}): make one with `quantumai threat train-classical`") from error
+            raise ModelError(
+                f"the model in {folder} cannot be read ({error}): make one with `quantumai threat train-classical`"
+            ) from error
         if words.get("format") != FORMAT:
             raise ModelError(f"the model in {folder} has format {words.get('format')}, this version reads {FORMAT}: train it anew")
         if model.version != words.get("version"):

@@ -9,17 +9,19 @@ from schemas.jobs import Observable
 
 
 class SecondOpinion(Protocol):
-    """A classifier that answers exactly and at once, and whose question can also be put to a quantum device.
+    """A classifier that answers exactly and at once, and whose question can also be put to a quantum device."""
 
-    Attributes:
-        name: of the model, e.g. `vqc-4q`.
-        version: changes with the weights: a content hash.
-        columns: names of the features that it wants, in this order.
-    """
+    @property
+    def name(self) -> str:
+        """Of the model, e.g. `vqc-4q`."""
 
-    name: str
-    version: str
-    columns: tuple[str, ...]
+    @property
+    def version(self) -> str:
+        """Changes with the weights: a content hash."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features that it wants, in this order."""
 
     def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """The exact probability, in [0, 1], that each event is an attack.

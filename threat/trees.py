@@ -3,7 +3,7 @@
 from typing import Any
 
 from onnx import ModelProto, TensorProto, helper
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
 
 _OPSET = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
 
@@ -26,6 +26,8 @@ def to_onnx(boosting: HistGradientBoostingClassifier, columns: int) -> bytes:
                         leaves[name].append(value)
             tree += 1
     classes = len(boosting.classes_)
+    attributes: dict[str, Any] = {f"nodes_{name}": values for name, values in nodes.items()}
+    attributes |= {f"class_{name}": values for name, values in leaves.items()}
     ensemble = helper.make_node(
         "TreeEnsembleClassifier",
         ["X"],
@@ -34,8 +36,7 @@ def to_onnx(boosting: HistGradientBoostingClassifier, columns: int) -> bytes:
         post_transform="SOFTMAX",
         base_values=[float(value) for value in boosting._baseline_prediction.ravel()],
         classlabels_int64s=list(range(classes)),
-        **{f"nodes_{name}": values for name, values in nodes.items()},
-        **{f"class_{name}": values for name, values in leaves.items()},
+        **attributes,
     )
     graph = helper.make_graph(
         [ensemble],

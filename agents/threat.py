@@ -1,0 +1,44 @@
+"""Scores security events: threat.observed in, threat.scored out, each with its manifest; jobs for those that are escalated."""
+
+from datetime import timedelta
+
+from kms.manifest import scored_manifest
+from schemas.jobs import JobCancel, JobCompleted, JobRequested
+from schemas.threats import ThreatEscalated, ThreatObserved, ThreatScored
+from streams.agent import Agent
+from streams.settings import Settings
+from streams.views import HeldByKey, LatestByKey
+from threat.classical import DATA, Classical
+from threat.escalation import Answers, Escalation, recent, subject
+from threat.features import COLUMNS
+from threat.scoring import Scorer
+from threat.vqc.model import shipped
+
+
+def build(settings: Settings) -> Agent:
+    """The threat agent; its escalations are in threat.escalated, so another worker can see them through."""
+    escalations, answers = HeldByKey(ThreatEscalated, live=recent), Answers()
+    scorer = Scorer(Classical.load(settings.threat_model or DATA, COLUMNS), shipped())
+    escalation = Escalation(
+        scorer,
+        escalations,
+        answers,
+        budget=settings.escalations,
+        partitions=settings.partitions,
+        limit=timedelta(seconds=settings.escalation_seconds),
+        backend=settings.escalation_backend,
+    )
+    return Agent(
+        "threat",
+        reads=[ThreatObserved],
+        writes=[ThreatScored, ThreatEscalated, JobRequested, JobCancel],
+        same_partition=[ThreatEscalated],
+        views=[escalations, LatestByKey(JobCompleted, answers.take, keep=False)],
+        handle=escalation.score,
+        batch=True,
+        tick=escalation.follow,
+        every=0.2,
+        tick_subject=subject,
+        attest={ThreatScored: scored_manifest},
+        start=scorer.warm,
+    )
