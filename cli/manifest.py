@@ -1,7 +1,7 @@
 """`quantumai manifest`: manifests of runs outside Kafka, and single ones out of the logs; made, signed, verified, shown."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
@@ -10,18 +10,24 @@ import typer
 from rich.markup import escape
 
 from cli import screen
+from cli.one_manifest import find
 from cli.options import Home, settings
 from cli.second_opinion import CrossCheck, doubly
 from cli.token import TRUST, open_or_make
+from cli.vouching import Witnesses
 from kms import documents
+from kms.bundle import bundle, read_bundle, verify_bundle
+from kms.cosignature import WitnessKey
 from kms.dsse import Envelope, read_envelope
-from kms.envelope import MANIFEST_USE, manifest_in, sign_manifest, verify_envelope
-from kms.errors import VerificationError
+from kms.envelope import MANIFEST_USE, Link, manifest_in, sign_manifest, verify_envelope
+from kms.errors import NotWitnessed, Unsigned, VerificationError
 from kms.keyring import KeyRing
 from kms.keys import Key
 from kms.statement import Method, Statement, file_artifact, predicate, read_statement, statement
 from kms.suites import suites
 from kms.trust import TrustRoot
+from kms.vouched import read_witnesses
+from schemas.manifests import LogCheckpoint, ManifestSigned
 from streams.errors import SettingsError
 from streams.settings import Settings
 
@@ -32,6 +38,10 @@ app = typer.Typer(
     help="Manifests of single runs: make, sign, verify, show. JSON and YAML; files, or - for standard input.",
 )
 
+NAME = "LOG/INDEX, the id of the event that the manifest is about, or its subject, such as a job's id."
+File = Annotated[
+    Path | None, typer.Option("--file", help="A file of `quantumai export`.", show_default="the topics", dir_okay=False)
+]
 Source = Annotated[str, typer.Argument(metavar="FILE", help="JSON or YAML; - is standard input.")]
 Form = Annotated[Literal["json", "yaml"], typer.Option("--format", help="How to write it.")]
 Target = Annotated[
@@ -82,12 +92,39 @@ def sign(source: Source, form: Form = "json", out: Target = None, home: Home = N
 
 
 @app.command()
-def verify(source: Source, trust: TrustFile = None, cross_check: CrossCheck = False, home: Home = None) -> None:
-    """Verify a manifest offline, link by link. Exit status 1, and the link that broke, when it does not hold."""
+def export(
+    named: Annotated[str, typer.Argument(metavar="NAME", help=NAME)],
+    file: File = None,
+    form: Form = "json",
+    out: Target = None,
+    home: Home = None,
+) -> None:
+    """Write one manifest of the logs as a bundle, complete: `manifest verify` needs the trust root beside it and nothing else."""
+    chosen = settings(home)
+    trust = chosen.home / TRUST
+    manifest, head = _one(named, chosen, file)
+    _write(bundle(manifest, head, TrustRoot.load(trust) if trust.exists() else None), form, out)
+
+
+@app.command()
+def verify(
+    source: Source,
+    *,
+    trust: TrustFile = None,
+    cross_check: CrossCheck = False,
+    witnesses: Witnesses = None,
+    quorum: Annotated[int, typer.Option(min=0, help="How many witnesses must have cosigned a bundle's checkpoint.")] = 0,
+    home: Home = None,
+) -> None:
+    """Verify a manifest or a bundle offline, link by link.
+
+    Exit status 1, and the link that broke, when it does not hold.
+    """
     root, out = TrustRoot.load(trust or settings(home).home / TRUST), screen.console()
     root = doubly(root, out) if cross_check else root
+    believed = read_witnesses(witnesses.read_text().splitlines()) if witnesses else ()
     try:
-        for link in verify_envelope(read_envelope(_read(source)), root):
+        for link in _links(_read(source), root, believed, quorum):
             out.print(f"[green]holds[/]  {escape(link.name)}: {escape(link.says)}", highlight=False)
     except VerificationError as error:
         out.print(f"[red]broken[/] {type(error).__name__}: {escape(str(error))}", highlight=False)
@@ -95,15 +132,48 @@ def verify(source: Source, trust: TrustFile = None, cross_check: CrossCheck = Fa
     out.print("[green]all of it holds[/]")
 
 
+def _links(document: dict[str, Any], trust: TrustRoot, witnesses: Sequence[WitnessKey], quorum: int) -> Iterator[Link]:
+    if "mediaType" in document:
+        return verify_bundle(read_bundle(document), trust, witnesses, quorum)
+    if "_type" in document:
+        raise Unsigned("nobody has signed this manifest: `quantumai manifest sign` does")
+    if quorum:
+        raise NotWitnessed("a manifest outside of the logs has no witnesses: leave out --quorum")
+    return verify_envelope(read_envelope(document), trust)
+
+
 @app.command()
-def show(source: Source, form: Form = "yaml", out: Target = None) -> None:
+def show(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSON or YAML; - is standard input.")] = "",
+    *,
+    from_log: Annotated[str | None, typer.Option("--from-log", metavar="NAME", help=f"Instead of FILE: {NAME}")] = None,
+    file: File = None,
+    form: Form = "yaml",
+    out: Target = None,
+    home: Home = None,
+) -> None:
     """Show what a manifest says, and which keys its signatures name. Nothing is verified."""
-    document = _read(source)
-    if "payloadType" not in document:
+    if (from_log is None) != bool(source):
+        raise typer.BadParameter("say either which FILE to show, or by --from-log which manifest of the logs")
+    document = bundle(*_one(from_log, settings(home), file)) if from_log else _read(source)
+    if "_type" in document:
         _write(read_statement(document).document(), form, out)
-        return
-    envelope = read_envelope(document)
-    _write({"manifest": documents.read_json(envelope.payload), "signatures": [one.keyid for one in envelope.signatures]}, form, out)
+    elif "mediaType" in document:
+        found = read_bundle(document)
+        place = {"log": found.entry.log_id, "index": found.entry.index, "event": found.entry.event.model_dump()}
+        _write({"manifest": documents.read_json(found.envelope.payload), **place, "checkpoint": found.entry.checkpoint}, form, out)
+    else:
+        envelope = read_envelope(document)
+        said = documents.read_json(envelope.payload)
+        _write({"manifest": said, "signatures": [one.keyid for one in envelope.signatures]}, form, out)
+
+
+def _one(named: str, chosen: Settings, file: Path | None) -> tuple[ManifestSigned, LogCheckpoint]:
+    found = find(named, chosen.brokers, file)
+    if len(found) > 1:
+        names = ", ".join(f"{manifest.log_id}/{manifest.index} ({manifest.event_topic})" for manifest, _ in found[:20])
+        raise typer.BadParameter(f"{len(found)} manifests are about {named}; name one of them: {names}")
+    return found[0]
 
 
 def _signed(made: Statement, chosen: Settings) -> Envelope:
