@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from threat.vqc import baseline, encoding
+from threat.baseline import Baseline
+from threat.vqc import encoding
 from threat.vqc.circuit import Architecture, Floats
 from threat.vqc.labelled import Labelled
 from threat.vqc.model import Model
@@ -40,8 +41,9 @@ def learn(
     card = encoding.fit(events.columns, events.features, events.labels, architecture.qubits)
     angles = card.angles(events.features)
     fitted = fit(architecture, angles, events.labels, settings, say)
-    readout, linear = np.array([fitted.scale, fitted.bias]), baseline.fit(angles, events.labels)
-    return Model(architecture, card, fitted.weights, readout, linear, {**about, "loss": fitted.losses[-1]})
+    readout = np.array([fitted.scale, fitted.bias])
+    control = Baseline.fit(np.nan_to_num(events.features), events.labels > 0.5)
+    return Model(architecture, card, fitted.weights, readout, control, {**about, "loss": fitted.losses[-1]})
 
 
 def measure(name: str, score: Any, sets: Mapping[str, Labelled], seconds: float) -> Line:
@@ -72,13 +74,14 @@ def controls(events: Labelled, model: Model, sets: Mapping[str, Labelled], setti
         "boosting, same angles": (HistGradientBoostingClassifier(random_state=settings.seed), angles),
         "RBF-SVM, same angles": (SVC(C=10.0, gamma="scale"), angles),
     }
+    yield measure("linear, all features (NumPy baseline)", model.baseline.score, sets, 0.0)
     for name, (control, view) in table.items():
         began = time.perf_counter()
         control.fit(view(events.features), events.labels)
         yield measure(name, _scorer(control, view), sets, time.perf_counter() - began)
     began = time.perf_counter()
-    linear = baseline.fit(angles(events.features), events.labels)
-    yield measure("linear, same angles", lambda of: baseline.score(angles(of), linear), sets, time.perf_counter() - began)
+    linear = Baseline.fit(angles(events.features), events.labels > 0.5)
+    yield measure("linear, same angles", lambda features: linear.score(angles(features)), sets, time.perf_counter() - began)
     began = time.perf_counter()
     product = learn(events, Architecture(model.architecture.qubits, entangled=False), settings, {})
     yield measure("same circuit without entanglement", product.score, sets, time.perf_counter() - began)

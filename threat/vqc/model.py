@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.jobs import Observable, PauliTerm
+from threat.baseline import Baseline
 from threat.errors import ModelError
-from threat.vqc import baseline
 from threat.vqc.circuit import Architecture, Floats
 from threat.vqc.encoding import Encoding
 from threat.vqc.engine import engine
@@ -25,6 +25,7 @@ FORMAT = 1
 """Of the files; raised whenever the same numbers would mean something else."""
 
 _ENCODING = ("points", "exact", "evidence", "qubit", "centre", "width")
+_BASELINE = ("mean", "scale", "weights", "bias")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Model:
         encoding: from features to angles.
         weights: (architecture.weights,), radians.
         readout: scale and bias: P(threat) = sigmoid(scale <Z...Z> + bias).
-        linear: (qubits + 1,) the NumPy baseline on the same angles, `threat.vqc.baseline`.
+        baseline: the NumPy baseline, trained on the same events: what every score is held against.
         about: seed, data, command and figures of the training.
     """
 
@@ -44,7 +45,7 @@ class Model:
     encoding: Encoding
     weights: Floats
     readout: Floats
-    linear: Floats
+    baseline: Baseline
     about: Mapping[str, Any]
 
     @property
@@ -68,16 +69,13 @@ class Model:
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the npz holds."""
-        own = {"weights": self.weights, "readout": self.readout, "linear": self.linear}
-        return {**own, **{name: getattr(self.encoding, name) for name in _ENCODING}}
+        control = {f"baseline_{name}": array for name, array in self.baseline.arrays.items()}
+        encoding = {name: getattr(self.encoding, name) for name in _ENCODING}
+        return {"weights": self.weights, "readout": self.readout, **encoding, **control}
 
     def score(self, features: Floats, dtype: Any = np.float64) -> Floats:
         """(events,): the probability that each event is a threat, exact, from (events, k) features."""
         return self.probability(engine(self.architecture).scores(self.encoding.angles(features), self.weights, dtype))
-
-    def baseline(self, features: Floats) -> Floats:
-        """(events,): what the linear model on the same angles says, the control of every score."""
-        return baseline.score(self.encoding.angles(features), self.linear)
 
     def probability(self, odd: Floats) -> Floats:
         """The probability of a threat that a probability of odd parity stands for, exact or counted."""
@@ -102,6 +100,7 @@ class Model:
             "format": FORMAT,
             "name": self.name,
             "version": self.version,
+            "sha256": hashlib.sha256((folder / "model.npz").read_bytes()).hexdigest(),
             "qubits": self.architecture.qubits,
             "entangled": self.architecture.entangled,
             "columns": self.columns,
@@ -120,17 +119,24 @@ def load(folder: Path) -> Model:
     if words.get("format") != FORMAT:
         raise ModelError(f"{folder} holds a model of format {words.get('format')}, this version reads {FORMAT}; train it again")
     try:
+        whole = hashlib.sha256((folder / "model.npz").read_bytes()).hexdigest() == words["sha256"]
+    except (OSError, KeyError) as error:
+        raise ModelError(f"the model in {folder} is incomplete ({error}); restore it, or train it again") from error
+    if not whole:
+        raise ModelError(f"{folder}/model.npz is damaged, or not the one that model.json tells of; restore it, or train it again")
+    try:
         with np.load(folder / "model.npz", allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         encoding = Encoding(tuple(words["columns"]), *(arrays[name] for name in _ENCODING))
+        baseline = Baseline(*(arrays[f"baseline_{name}"] for name in _BASELINE))
         architecture = Architecture(int(words["qubits"]), bool(words["entangled"]))
         architecture.check(arrays["weights"])
-        model = Model(architecture, encoding, arrays["weights"], arrays["readout"], arrays["linear"], words["about"])
+        model = Model(architecture, encoding, arrays["weights"], arrays["readout"], baseline, words["about"])
         version = model.version
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, VqcError) as error:
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, VqcError) as error:
         raise ModelError(f"the model in {folder} is damaged ({error}); restore it, or train it again") from error
-    if version != words["version"]:
-        raise ModelError(f"{folder}/model.npz is not the one that model.json tells of ({version} against {words['version']})")
+    if version != words.get("version"):
+        raise ModelError(f"the model in {folder} is version {version}, its model.json says {words.get('version')}; train it again")
     return model
 
 

@@ -71,11 +71,11 @@ def compare(model: Model, folder: Path = FOLDER) -> Comparison:
     answers = tuple(
         Answer(path.stem, str(sample["title"]), bool(sample["threat"]), baseline, vqc)
         for (path, sample), baseline, vqc in zip(
-            samples.items(), model.baseline(table).tolist(), model.score(table).tolist(), strict=True
+            samples.items(), model.baseline.score(table).tolist(), model.score(table).tolist(), strict=True
         )
     )
     many = np.tile(table, (_REPEATS // len(table) + 1, 1))
-    return Comparison(answers, (_seconds(model.baseline, many), _seconds(model.score, many)))
+    return Comparison(answers, (_seconds(model.baseline.score, many), _seconds(model.score, many)))
 
 
 def table(found: Comparison) -> str:
@@ -95,13 +95,13 @@ def page(model: Model, found: Comparison, day: str) -> str:
             (
                 "# Twenty sample threats: the NumPy baseline and the quantum classifier",
                 "Written by `quantumai threat baseline --write docs/threat-baseline.md`; `python threat/poc_quantum_classifier.py` "
-                "prints the same. The samples are OCSF events in `examples/threats/`, drawn from the project's own generator with a "
-                f"seed of their own. Both models were trained on other events of that generator (`{model.name}`, version "
-                f"`{model.version}`, card in `threat/vqc/data/card.md`): this page shows that the path works, and nothing about a "
-                "real network.",
+                "prints the same. The samples are OCSF events in `examples/threats/`, drawn from the project's own generator "
+                f"with a seed of their own. Both models were trained on other events of that generator (`{model.name}`, "
+                f"version `{model.version}`, card in `threat/vqc/data/card.md`): this page shows that the path works, and "
+                "nothing about a real network.",
                 table(found),
-                "Numbers are probabilities of a threat; above 0.5 counts as one. The baseline is a logistic regression in NumPy on the "
-                "same angles that the circuit gets.",
+                "Numbers are probabilities of a threat; above 0.5 counts as one. The baseline is one dense layer in NumPy on all "
+                "features, trained on the same events.",
                 markdown(
                     ("figure", "NumPy baseline", "VQC, exact"),
                     [
