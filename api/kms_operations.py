@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Base64Bytes, Field
+from pydantic import Field
 
+from api.base64_bytes import Bytes
 from api.bearer import TOKEN_USE
 from api.errors import ReservedUse
 from api.kms_keys import PREFIX, Ring, named
@@ -33,7 +34,7 @@ RESERVED = {
 class Data(Part):
     """What to sign."""
 
-    data: Annotated[Base64Bytes, Field(description="base64")]
+    data: Bytes
 
 
 class Signed(Part):
@@ -41,14 +42,14 @@ class Signed(Part):
 
     kid: str
     algorithm: str
-    signature: Annotated[Base64Bytes, Field(description="base64")]
+    signature: Bytes
 
 
 class Claim(Part):
     """What may be signed."""
 
-    data: Annotated[Base64Bytes, Field(description="base64")]
-    signature: Annotated[Base64Bytes, Field(description="base64")]
+    data: Bytes
+    signature: Bytes
 
 
 class Verdict(Part):
@@ -62,20 +63,20 @@ class Verdict(Part):
 class Ciphertext(Part):
     """What only the holder of a private key opens."""
 
-    ciphertext: Annotated[Base64Bytes, Field(description="base64")]
+    ciphertext: Bytes
 
 
 class Secret(Part):
     """32 bytes that both ends share."""
 
     kid: str
-    shared_secret: Annotated[Base64Bytes, Field(description="base64", repr=False)]
+    shared_secret: Annotated[Bytes, Field(repr=False)]
 
 
 class Encapsulated(Secret):
     """The secret, and what carries it to the holder of the private key."""
 
-    ciphertext: Annotated[Base64Bytes, Field(description="base64")]
+    ciphertext: Bytes
 
 
 @operations.post("/keys/{name}/sign")
@@ -85,7 +86,7 @@ def sign(name: str, message: Data, ring: Ring, facts: Facts) -> Signed:
     key = named(ring, name, facts)
     if key.use in RESERVED:
         raise ReservedUse(f"keys of the use {key.use} sign {RESERVED[key.use]}, and nothing else: make a key of another use")
-    return Signed.model_construct(kid=key.kid, algorithm=key.algorithm, signature=ring.sign(key.kid, message.data))
+    return Signed(kid=key.kid, algorithm=key.algorithm, signature=ring.sign(key.kid, message.data))
 
 
 @operations.post("/keys/{name}/verify")
@@ -106,7 +107,7 @@ def encapsulate(name: str, ring: Ring, facts: Facts) -> Encapsulated:
     key = named(ring, name, facts)
     _check_kem(key)
     ciphertext, secret = ring.encapsulate(key.kid)
-    return Encapsulated.model_construct(kid=key.kid, ciphertext=ciphertext, shared_secret=secret)
+    return Encapsulated(kid=key.kid, ciphertext=ciphertext, shared_secret=secret)
 
 
 @operations.post("/keys/{name}/decapsulate")
@@ -115,7 +116,7 @@ def decapsulate(name: str, message: Ciphertext, ring: Ring, facts: Facts) -> Sec
     """The secret in a ciphertext; of one that was changed another secret comes out (FIPS 203, implicit rejection)."""
     key = named(ring, name, facts)
     _check_kem(key)
-    return Secret.model_construct(kid=key.kid, shared_secret=ring.decapsulate(key.kid, message.ciphertext))
+    return Secret(kid=key.kid, shared_secret=ring.decapsulate(key.kid, message.ciphertext))
 
 
 def _fault(key: PublicKey, claim: Claim) -> str:

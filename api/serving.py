@@ -1,6 +1,7 @@
 """Serves an application by uvicorn, over TLS: by a certificate of the platform's CA, its key in memory only, or by your own."""
 
 import os
+import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -90,6 +91,8 @@ def serve(app: FastAPI, host: str, port: int, context: ssl.SSLContext | None) ->
         ssl_context_factory=None if context is None else lambda *_: context,
     )
     server = uvicorn.Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # while it serves they are uvicorn's, which sends them on when it has ended in order
     server.run()
     if not server.started:
         raise ServingImpossible(f"the service did not start at {host}:{port}")
