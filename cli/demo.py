@@ -14,6 +14,7 @@ from rich.table import Table
 
 from cli import screen
 from cli.audit import show_report, verify_topics
+from cli.demo_threats import FEEDS, ask_for_few, feed_samples, show_threats
 from cli.options import settings
 from cli.platform import start
 from cli.watching import see_through
@@ -44,7 +45,7 @@ def demo(
     jobs: Annotated[Path, typer.Option(help="Folder with job files.", show_default="examples/jobs")] = EXAMPLES,
     timeout: Annotated[float, typer.Option(help="Seconds for all jobs together.")] = 300.0,
 ) -> None:
-    """Start a platform, run all example jobs, verify every manifest from the topics alone, stop what was started.
+    """Start a platform, run all example jobs, score the sample feeds, verify every manifest from the topics alone, stop again.
 
     Exit status 1 when a job does not end as it should, or anything does not verify.
     """
@@ -57,6 +58,7 @@ def demo(
         raise DemoError(f"a platform runs already in {chosen.home}: `quantumai down --home {chosen.home}` stops it")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped then, too
     began = time.monotonic()
+    ask_for_few()
     try:
         with console.status("starting") as shown:
             ready = start(chosen, 0, [], shown.update)
@@ -81,11 +83,16 @@ async def _show(console: Console, brokers: str, files: list[Path], timeout: floa
         requests = [load_job(file) for file in files]
         console.print(f"[bold]3.[/] {len(requests)} jobs")
         ids = [await client.submit(request) for request in requests]
+        await feed_samples(brokers)
         jobs = await see_through(client, ids, timeout, console)
-    console.print("[bold]4.[/] What came out", _results(jobs), _rejections(jobs), sep="\n")
-    console.print("[bold]5.[/] Every manifest, verified from the topics alone")
+        console.print("[bold]4.[/] What came out", _results(jobs), _rejections(jobs), sep="\n")
+        threats, problems = await show_threats(client)
+    console.print(
+        f"[bold]5.[/] Threats in the feeds of {FEEDS.name}: the worst are escalated to a quantum backend", threats, sep="\n"
+    )
+    console.print("[bold]6.[/] Every manifest, verified from the topics alone")
     report, unreadable = await verify_topics(brokers, trust)
-    problems = [f"job {job.job_id} is {job.state}, not {_due(job)}" for job in jobs if job.state != _due(job)]
+    problems += [f"job {job.job_id} is {job.state}, not {_due(job)}" for job in jobs if job.state != _due(job)]
     if not show_report(console, report, unreadable):
         problems.append("not every manifest verifies")
     due = sum((job.routed is not None) + (job.completed is not None) for job in jobs)

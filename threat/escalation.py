@@ -193,7 +193,7 @@ class Escalation:
         update = {
             "risk_level": LEVELS[level],
             "risk_score": risk,
-            "model": f"{earlier.model}+{answer.backend}",
+            "model": f"{earlier.model}/{answer.backend}",
             "finding": updated(earlier.finding, sentence, said, level, risk),
             "latency_seconds": (self._clock() - escalated.due_at).total_seconds(),
             "scored_at": self._clock(),

@@ -24,7 +24,21 @@ SERVICES = {
 _SERVICE = {port: place for place, ports in enumerate(SERVICES.values()) for port in ports}
 _PROTOCOLS = {"tcp": 0, "udp": 1, "icmp": 2, "ipv6-icmp": 2}
 _ACTIVITIES = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4}
-_INSIDE = ("10.", "192.168.", "172.16.", "172.17.", "172.18.", "172.19.", "172.2", "172.30.", "172.31.", "127.", "fe80:", "fc", "fd")
+_INSIDE = (
+    "10.",
+    "192.168.",
+    "172.16.",
+    "172.17.",
+    "172.18.",
+    "172.19.",
+    "172.2",
+    "172.30.",
+    "172.31.",
+    "127.",
+    "fe80:",
+    "fc",
+    "fd",
+)
 
 COLUMNS = (
     *("log_duration", "log_bytes_out", "log_bytes_in", "log_packets_out", "log_packets_in"),

@@ -59,7 +59,14 @@ EVERYDAY = (
 
 ATTACKS = (
     Scenario(
-        "port scan", 30, "T1046", where="inside", sent=(3.8, 0.1), received=(0.5, 1), seconds=(-6, 1), states={"S0": 0.6, "REJ": 0.4}
+        "port scan",
+        30,
+        "T1046",
+        where="inside",
+        sent=(3.8, 0.1),
+        received=(0.5, 1),
+        seconds=(-6, 1),
+        states={"S0": 0.6, "REJ": 0.4},
     ),
     Scenario("password guessing", 20, "T1110", (22, 88, 3389), "inbound", login=2, alert=0.3, severity=2),
     Scenario("exfiltration", 10, "T1048", sent=(17, 1.5), received=(8, 1), seconds=(5, 1)),

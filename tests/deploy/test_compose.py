@@ -111,7 +111,7 @@ def test_the_image_runs_as_nobody_special_and_checks_its_health() -> None:
 def test_the_image_holds_every_package_and_nothing_that_lies_about() -> None:
     listed = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in listed if line.startswith("!")}
-    packages = {"agents", "backends", "cli", "em", "kms", "policy", "scheduler", "schemas", "streams"}
+    packages = {"agents", "backends", "cli", "em", "kms", "policy", "scheduler", "schemas", "streams", "threat"}
     assert "*" in listed and packages <= allowed
     assert not allowed & {".env", ".git", ".quantumai", "build", "tests", "."}
 

@@ -27,6 +27,8 @@ class Streams:
     def __init__(self, place: str, claim: Claim) -> None:
         self._path, self._claim = Path(place), claim
         self._tails: dict[object, Tail] = {}
+        self._known: Known = {}
+        self._copies: dict[object, int] = {}
         self._first = True
         self._pipe = place == "-"
         if not self._pipe and not self._path.exists():
@@ -41,10 +43,11 @@ class Streams:
                 self._forget(key)
             elif not tail.unchanged():
                 self._forget(key)
-        for key, tail in self._opened(listed, final=final):
-            self._tails[key] = tail
         for tail in list(self._tails.values()):
             yield from tail.read(final=final)
+        for key, tail in self._fresh(listed, final=final):
+            if self._begun(key, tail):
+                yield from tail.read(final=final)
         self._first = False
 
     @property
@@ -75,30 +78,37 @@ class Streams:
             return [path for path in self._path.parent.iterdir() if path.name.startswith(self._path.name)]
         return [self._path] if self._path.exists() else []
 
-    def _opened(self, listed: Mapping[object, Path], *, final: bool) -> list[tuple[object, Tail]]:
-        """The streams that are new here, each where it was left."""
-        fresh = [(key, self._open(path, final=final)) for key, path in listed.items() if key not in self._tails]
+    def _fresh(self, listed: Mapping[object, Path], *, final: bool) -> list[tuple[object, Tail]]:
+        """The streams that are new here and have begun; taken over from whoever fed them."""
+        unknown = {key: path for key, path in listed.items() if key not in self._tails and self._copies.get(key) != _size(path)}
+        fresh = [(key, self._open(path, final=final)) for key, path in unknown.items()]
         for _, tail in fresh:
             if not tail.head:
                 tail.close()
         fresh = [(key, tail) for key, tail in fresh if tail.head]
-        known = self._claim([tail for _, tail in fresh]) if fresh else {}
-        reading = {tail.position.feed for tail in self._tails.values()}
-        wanted: list[tuple[object, Tail]] = []
-        for key, tail in self._left_behind(fresh, known):
-            tail.resume(known)
-            if tail.position.feed in reading:  # a copy of what is being read
-                tail.close()
-            else:
-                reading.add(tail.position.feed)
-                wanted.append((key, tail))
-        return wanted
+        if fresh:
+            self._known = {**self._claim([tail for _, tail in fresh]), **self._positions()}
+        return self._left_behind(fresh)
 
-    def _left_behind(self, fresh: list[tuple[object, Tail]], known: Known) -> list[tuple[object, Tail]]:
+    def _begun(self, key: object, tail: Tail) -> bool:
+        """Goes to where the stream was left; False for a copy of one that is being read. One by one: several may begin alike."""
+        reading = self._positions()
+        tail.resume({**self._known, **reading})
+        if tail.position.feed in reading:
+            self._copies[key] = _size(Path(tail.path))
+            tail.close()
+            return False
+        self._tails[key] = tail
+        return True
+
+    def _positions(self) -> dict[str, FeedPosition]:
+        return {tail.position.feed: tail.position for tail in self._tails.values()}
+
+    def _left_behind(self, fresh: list[tuple[object, Tail]]) -> list[tuple[object, Tail]]:
         """Of the files beside a file only those that it was rotated into since it was last read: from the newest known one on."""
         if self._pipe or self._path.is_dir() or not self._first:
             return fresh
-        begun = [place for place, (_, tail) in enumerate(fresh) if f"{tail.head}.0" in known]
+        begun = [place for place, (_, tail) in enumerate(fresh) if f"{tail.head}.0" in self._known]
         own = [place for place, (_, tail) in enumerate(fresh) if Path(tail.path) == self._path]
         first = min(begun[-1] if begun else len(fresh), *(own or [len(fresh)]))
         for _, tail in fresh[:first]:
@@ -107,3 +117,7 @@ class Streams:
 
     def _open(self, path: Path, *, final: bool) -> Tail:
         return Tail(sys.stdin.buffer, "-", final=final) if self._pipe else Tail.open(path, final=final)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
