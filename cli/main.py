@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command("platform:status", _PLATFORM, "Show the local platform's processes."),
     "down": Command("platform:down", _PLATFORM, "Stop the local platform; topics and keys stay."),
     "demo": Command("demo:demo", _PLATFORM, "All of it once round: start, run the example jobs, verify, stop."),
+    "api": Command("api:api", _PLATFORM, "Serve the platform by REST: predictions, jobs, threats, findings."),
     "worker": Command("worker:worker", _PLATFORM, "Run one agent in the foreground: what a container runs."),
     "submit": Command("jobs:submit", _JOBS, "Submit job files; with --watch, see them through."),
     "jobs": Command("jobs:list_jobs", _JOBS, "List jobs and where they are."),

@@ -178,14 +178,15 @@ class Client:
         if broken:
             log.warning("%d records of %s could not be decoded and were left out", broken, kind.topic)
 
-    async def publish_threat(self, threat: ThreatObserved) -> None:
-        """Publishes a security event.
+    async def publish_threat(self, *threats: ThreatObserved) -> None:
+        """Publishes security events; each is called by its own id, however often it is sent.
 
         Raises:
-            EventTooLargeError: over the limit of one event.
-            BrokerUnavailableError: nobody took it.
+            EventTooLargeError: one is over the limit of one event; none is sent.
+            BrokerUnavailableError: nobody took one of them.
         """
-        await self._send(threat, *self._event(threat))
+        events = [(threat, *self._event(threat, threat.event_id)) for threat in threats]
+        await asyncio.gather(*(self._send(*event) for event in events))
 
     async def publish_audit(self, *audits: KmsAudit) -> None:
         """Publishes what was done with keys; an entry of a chain has the id of its place there, however often it is sent.
@@ -224,7 +225,7 @@ class Client:
             sent += len(some)
         return sent
 
-    def _event(self, record: Record, event_id: uuid.UUID | None = None) -> tuple[bytes, list[tuple[str, bytes]]]:
+    def _event(self, record: Record, event_id: uuid.UUID | str | None = None) -> tuple[bytes, list[tuple[str, bytes]]]:
         trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
         headers = cloudevents.headers(type(record), str(event_id or uuid.uuid4()), self._source, cloudevents.timestamp(), trace)
         value = encode(record)

@@ -86,9 +86,9 @@ class SyncClient:
         """See `Client.records`."""
         return self._iterate(self._client.records(kind, start, stop, follow=follow))
 
-    def publish_threat(self, threat: ThreatObserved) -> None:
+    def publish_threat(self, *threats: ThreatObserved) -> None:
         """See `Client.publish_threat`."""
-        self._await(self._client.publish_threat(threat))
+        self._await(self._client.publish_threat(*threats))
 
     def publish_audit(self, audit: KmsAudit) -> None:
         """See `Client.publish_audit`."""
