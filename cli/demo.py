@@ -87,9 +87,7 @@ async def _show(console: Console, brokers: str, files: list[Path], timeout: floa
         jobs = await see_through(client, ids, timeout, console)
         console.print("[bold]4.[/] What came out", _results(jobs), _rejections(jobs), sep="\n")
         threats, problems = await show_threats(client)
-    console.print(
-        f"[bold]5.[/] Threats in the feeds of {FEEDS.name}: the worst are escalated to a quantum backend", threats, sep="\n"
-    )
+    console.print(f"[bold]5.[/] Threats in examples/{FEEDS.name}: the worst are escalated to a quantum backend", threats, sep="\n")
     console.print("[bold]6.[/] Every manifest, verified from the topics alone")
     report, unreadable = await verify_topics(brokers, trust)
     problems += [f"job {job.job_id} is {job.state}, not {_due(job)}" for job in jobs if job.state != _due(job)]

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Group
@@ -16,6 +17,7 @@ from schemas.threats import ThreatEscalated, ThreatObserved, ThreatScored
 from streams.client import Client
 from threat.escalation import OPEN
 from threat.feeds.answer import FEED_HEADER
+from threat.levels import LEVELS
 
 FEEDS = Path(__file__).resolve().parents[1] / "examples" / "feeds"
 BUDGET = "8"
@@ -55,8 +57,8 @@ async def show_threats(client: Client) -> tuple[Group, list[str]]:
     found = await scores(client)
     dead = [event.record async for event in client.records(DeadLetter) if _from_feed(event.record)]
     levels = Counter(scored[-1].risk_level for scored in found.values())
-    counts = screen.table(*levels, title=f"{len(found)} events scored, {len(dead)} lines in dead.letter", numbers=tuple(levels))
-    counts.add_row(*(str(count) for count in levels.values()))
+    counts = ", ".join(f"{levels[level]} {level}" for level in reversed(LEVELS) if levels[level])
+    summary = f"{len(found)} events scored: {counts}; {len(dead)} lines that could not be read are in dead.letter"
     table = screen.table(
         "entity", "level", "technique", "boosting", "VQC, exact", "backend", "shots", "VQC, backend", "what it rests on"
     )
@@ -66,18 +68,21 @@ async def show_threats(client: Client) -> tuple[Group, list[str]]:
     over = sum("budget" in (scored[-1].fallback_reason or "") for scored in found.values())
     problems = [] if found and answered else ["no threat was escalated"]
     problems += [f"{len(open_)} escalations are open"] if (open_ := [each for each in answered if len(each) != 2]) else []
-    return Group(counts, table, f"{over} more were over the budget of escalations and are marked"), problems
+    return Group(summary, table, f"{over} more were over the budget of escalations and are marked"), problems
 
 
 def _row(scored: list[ThreatScored]) -> tuple[str, ...]:
     last = orjson.loads(scored[-1].finding)
     opinions = last["evidences"][0]["data"]["models"]
     technique = next((attack["technique"]["uid"] for attack in last["finding_info"].get("attacks", ())), "")
-    exact = next((opinion for opinion in opinions if opinion["name"].startswith("vqc") and "shots" not in opinion), {})
-    device = next((opinion for opinion in opinions if "shots" in opinion), {})
+    exact: dict[str, Any] = next(
+        (opinion for opinion in opinions if opinion["name"].startswith("vqc") and "shots" not in opinion), {}
+    )
+    device: dict[str, Any] = next((opinion for opinion in opinions if "shots" in opinion), {})
     said = [f"{opinion['probability']:.3f}" if opinion else "" for opinion in (opinions[0], exact, device)]
     where = (str(device.get("backend", "")), str(device.get("shots", "")))
-    return scored[-1].entity, scored[-1].risk_level, technique, said[0], said[1], *where, said[2], last["status_detail"]
+    error = f"{device['standard_error']:.3f}" if device else escape(last["status_detail"])
+    return scored[-1].entity, scored[-1].risk_level, technique, said[0], said[1], *where, said[2], error
 
 
 def _from_feed(letter: DeadLetter) -> bool:
