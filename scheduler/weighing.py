@@ -69,7 +69,8 @@ class Weighed:
                 for one, each in zip(facts, advice, strict=True)
             ],
         ]
-        return [BackendScore.unchecked(dict(zip(_FIELDS, values, strict=True))) for values in zip(*columns, strict=True)]
+        rows_of_fields = (dict(zip(_FIELDS, values, strict=False)) for values in zip(*columns, strict=True))
+        return BackendScore.unchecked_all(rows_of_fields, set(_FIELDS))
 
 
 def weigh(

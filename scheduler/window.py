@@ -97,9 +97,10 @@ def _placed(values: Floats, seconds: Floats, capacity: Floats, allowed: NDArray[
     order = np.argsort(-gain, axis=1, kind="stable")
     ranked = np.take_along_axis(gain, order, axis=1)
     second = ranked[:, 1] if ranked.shape[1] > 1 else np.full(len(ranked), -np.inf)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # of a job that may go nowhere
         regret = ranked[:, 0] - np.maximum(second, 0.0)
-    regret = np.where(allowed.any(axis=1), regret, -np.inf) / np.maximum(np.where(allowed, seconds, np.inf).min(axis=1), 1e-9)
+    shortest = np.where(allowed, seconds, np.inf).min(axis=1)
+    regret = np.where(np.isfinite(shortest), regret / np.maximum(shortest, 1e-9), -np.inf)
     placed = np.full(len(values), NOWHERE, dtype=np.intp)
     room = capacity.tolist()
     choices, times, may = order.tolist(), seconds.tolist(), allowed.tolist()

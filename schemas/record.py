@@ -1,5 +1,6 @@
 """The base of every record on a topic: frozen, closed, finite, and keyed."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Self
 
@@ -24,12 +25,20 @@ class Part(BaseModel):
     @classmethod
     def unchecked(cls, fields: dict[str, Any]) -> Self:
         """The part of all its `fields`, each known to be valid: from a validated one, or computed. Saves validation."""
-        part, put = cls.__new__(cls), object.__setattr__
-        put(part, "__dict__", fields)
-        put(part, "__pydantic_fields_set__", set(fields))
-        put(part, "__pydantic_extra__", None)
-        put(part, "__pydantic_private__", None)
-        return part
+        return cls.unchecked_all((fields,), set(fields))[0]
+
+    @classmethod
+    def unchecked_all(cls, rows: Iterable[dict[str, Any]], names: set[str]) -> list[Self]:
+        """As `unchecked`, of many that have the same `names`, which they share."""
+        new, put, found = cls.__new__, object.__setattr__, []
+        for fields in rows:
+            part = new(cls)
+            put(part, "__dict__", fields)
+            put(part, "__pydantic_fields_set__", names)
+            put(part, "__pydantic_extra__", None)
+            put(part, "__pydantic_private__", None)
+            found.append(part)
+        return found
 
 
 class Record(Part):
