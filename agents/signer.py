@@ -5,6 +5,8 @@ from functools import cache
 
 from kms.algorithms import LOG_SUITES
 from kms.anchor import AnchoredLogs
+from kms.audit.trail import AUDIT_USE, Trail
+from kms.audit.uses import Uses
 from kms.epochs import Policy
 from kms.in_force import KeysInForce
 from kms.keyring import KeyRing
@@ -16,6 +18,8 @@ from streams.agent import Agent
 from streams.errors import SettingsError
 from streams.settings import Settings
 from streams.views import LastHeld
+
+_ACTOR = "agent:signer"
 
 
 def build(settings: Settings) -> Agent:
@@ -69,7 +73,15 @@ def _in_force(
 
     @cache
     def in_force() -> KeysInForce:
-        return KeysInForce(ring(), LOG_USE, LOG_SUITES, heads, lambda trust: trust.save(settings.home / "trust.json"))
+        audit = Trail(settings.home, settings.origin, _ACTOR, KeysInForce(ring(), AUDIT_USE, LOG_SUITES))
+        return KeysInForce(
+            ring(),
+            LOG_USE,
+            LOG_SUITES,
+            heads,
+            lambda trust: trust.save(settings.home / "trust.json"),
+            used=Uses(audit, _ACTOR),
+        )
 
     def keys() -> list[Key]:
         return in_force()()

@@ -20,6 +20,7 @@ from kms.algorithms import LOG_SUITES
 from kms.audit import chain
 from kms.audit.chain import Placed, Verified
 from kms.audit.entry import Mark, read_mark, write_mark
+from kms.audit.forwarding import forward
 from kms.audit.siem import FORMATS
 from kms.audit.trail import AUDIT_USE, FILE, HEAD, Trail
 from kms.errors import KmsError, VerificationError
@@ -29,6 +30,7 @@ from kms.trust import TrustRoot
 from schemas.manifests import KmsAudit, Outcome
 from streams.client import Client
 from streams.settings import Settings
+from streams.sync_client import SyncClient
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Who used which key: show, verify, export for a SIEM.")
 
@@ -113,6 +115,15 @@ def export(
     for entry in _entries(settings(home), file, topic):
         if entry.sequence > after:
             sys.stdout.write(write(entry) + "\n")
+
+
+@app.command()
+def publish(home: Home = None) -> None:
+    """Send what the topic kms.audit does not have yet; the key service does so by itself, each second."""
+    chosen = settings(home)
+    with SyncClient(chosen, source="/kms") as client:
+        sent = forward(chosen.home, lambda entries: client.publish_audit(*entries))
+    typer.echo(f"{sent:,} entries sent")
 
 
 def record(

@@ -1,30 +1,39 @@
-"""The certificate of the key service, from the platform's CA."""
+"""The platform's CA: it opens the token, and each certificate that it issues is an entry of the audit."""
 
 from collections.abc import Callable, Sequence
 
+from cryptography import x509
+
 from cli.kms_audit import record
-from cli.tls import CA_FILE
 from cli.token import open_or_make
 from kms.keyring import KeyRing
+from kms.keys import Key
 from kms.tls.authority import CA_ALGORITHMS, CA_USE, LEAF_LIFETIME, Authority
 from kms.tls.leaves import Credential
 from streams.settings import Settings
 
+CA_FILE = "tls-ca.pem"
+"""The CA certificates, in the platform's folder."""
+
 LIFETIME = LEAF_LIFETIME
-ALGORITHM = "ECDSA-P256"
-"""What Python's own ssl module can serve with on every OpenSSL; `quantumai tls server --forward` brings hybrid TLS in front."""
+
+_SERVICE_ALGORITHM = "ECDSA-P256"  # what Python's ssl module can serve with on every OpenSSL
 
 
-def issuer(chosen: Settings, names: Sequence[str]) -> Callable[[], Credential]:
-    """Makes a key in memory and a certificate for it; each is an entry of the audit."""
+def authority(chosen: Settings) -> Callable[[], Authority]:
+    """Opens the platform's token; an authority by the CA keys that are active at each call."""
     token, _ = open_or_make(chosen)
     ring = KeyRing.open(chosen.ring(), token)
 
-    def issue() -> Credential:
-        authority = Authority.open(chosen.home / CA_FILE, ring.ensure(CA_USE, CA_ALGORITHMS))
-        made = authority.issue(ALGORITHM, names)
-        by = authority.keys["ECDSA-P384"].public
-        record(chosen, ring, "issue", key=by, detail=f"certificate {made.certificate.serial_number:x} for {', '.join(names)}")
-        return made
+    def issued(key: Key, certificate: x509.Certificate) -> None:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        detail = f"certificate {certificate.serial_number:x} for {', '.join(str(name.value) for name in names)}"
+        record(chosen, ring, "issue", key=key.public, detail=detail)
 
-    return issue
+    return lambda: Authority.open(chosen.home / CA_FILE, ring.ensure(CA_USE, CA_ALGORITHMS), issued)
+
+
+def issuer(chosen: Settings, names: Sequence[str]) -> Callable[[], Credential]:
+    """Makes a key of the key service, in memory, and a certificate for it."""
+    current = authority(chosen)
+    return lambda: current().issue(_SERVICE_ALGORITHM, names)

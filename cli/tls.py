@@ -12,11 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli import screen
+from cli.kms_certificate import CA_FILE, authority
 from cli.options import Home, settings
-from cli.token import open_or_make
-from kms.keyring import KeyRing
 from kms.tls import matrix
-from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority, read_roots
+from kms.tls.authority import read_roots
 from kms.tls.channel import connect
 from kms.tls.contexts import client_context
 from kms.tls.errors import NotReported, TlsError
@@ -30,9 +29,6 @@ from streams.settings import Settings
 from streams.sync_client import SyncClient
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hybrid TLS by policy, with a CA whose key stays in the token.")
-
-CA_FILE = "tls-ca.pem"
-"""The CA certificates, in the platform's folder."""
 
 _POLICIES = ", ".join(POLICIES)
 PolicyName = Annotated[str, typer.Option("--policy", help=f"One of {_POLICIES}.")]
@@ -62,7 +58,7 @@ def server(
     """
     chosen, rules, behind = settings(home), policy(policy_name), _address(forward) if forward else None
     service = (lambda channel, _: relay(channel, behind)) if behind else say
-    context = Renewing(_authority(chosen), rules, name or ["localhost", host], timedelta(hours=hours))
+    context = Renewing(authority(chosen), rules, name or ["localhost", host], timedelta(hours=hours))
     with _publishing(chosen, publish) as send:
 
         def report(handshake: Handshake) -> None:
@@ -109,7 +105,7 @@ def demo(publish: Publish = False, home: Home = None) -> None:
     """
     chosen = settings(home)
     with _publishing(chosen, publish) as send:
-        cells = matrix.run(_authority(chosen)(), send)
+        cells = matrix.run(authority(chosen)(), send)
     console = screen.console()
     console.print(_table(cells))
     console.print(
@@ -127,13 +123,6 @@ def _address(text: str) -> tuple[str, int]:
     if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise typer.BadParameter(f"{text!r} is no host:port")
     return host.strip("[]"), int(port)
-
-
-def _authority(chosen: Settings) -> Callable[[], Authority]:
-    """Opens the platform's token; an authority by the CA keys that are active at each call."""
-    token, _ = open_or_make(chosen)
-    ring = KeyRing.open(chosen.ring(), token)
-    return lambda: Authority.open(chosen.home / CA_FILE, ring.ensure(CA_USE, CA_ALGORITHMS))
 
 
 @contextmanager

@@ -19,6 +19,9 @@ T = TypeVar("T")
 # SoftHSM2 2.6 crashes when two threads use two sessions: every call of this process goes through one lock.
 _LOCK = threading.RLock()
 
+_UNTOLD = "how many tries are left it does not say (PKCS#11 has flags only: few, one, none), and too many wrong PINs lock it"
+    "it does not say how many tries are left (PKCS#11 has flags for few, one and none; it shows neither), and too many lock it"
+)
 _TRIES = {
     TokenFlag.USER_PIN_FINAL_TRY: "one more wrong PIN locks it",
     TokenFlag.USER_PIN_COUNT_LOW: "a few more wrong PINs lock it",
@@ -112,10 +115,10 @@ def told(label: str) -> Iterator[None]:
 
 
 def _wrong_pin(label: str, flags: TokenFlag) -> WrongPin | TokenLocked:
-    """PKCS#11 tells of the tries that are left only that they are few, that one is left, or none."""
+    """PKCS#11 has no number of the tries that are left, only flags: few, one, none. Not every token raises the first two."""
     if flags & TokenFlag.USER_PIN_LOCKED:
         return _locked(label)
-    left = next((said for flag, said in _TRIES.items() if flags & flag), "too many tries lock it")
+    left = next((said for flag, said in _TRIES.items() if flags & flag), _UNTOLD)
     return WrongPin(f"token {label!r} refuses the PIN; check QUANTUMAI_TOKEN_PIN or the PIN file: {left}")
 
 

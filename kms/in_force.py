@@ -40,6 +40,7 @@ class KeysInForce:
         algorithms: one key of each, in this order, but for logs whose key ring holds a policy.
         heads: the last checkpoints of the logs that are written here.
         publish: takes the trust root whenever it has changed.
+        used: takes how often which key has signed, each ten seconds in which one has.
     """
 
     def __init__(
@@ -49,8 +50,11 @@ class KeysInForce:
         algorithms: Sequence[str],
         heads: Callable[[], Sequence[LogCheckpoint]] = tuple,
         publish: Callable[[TrustRoot], None] = lambda _: None,
+        *,
+        used: Callable[[Sequence[tuple[PublicKey, int]]], None] = lambda _: None,
     ) -> None:
         self._ring, self._use, self._algorithms, self._heads, self._publish = ring, use, tuple(algorithms), heads, publish
+        self._used = used
         self._lock, self._counting = threading.Lock(), threading.Lock()
         self._keys: list[Key] = []
         self._retired: list[PublicKey] = []
@@ -135,9 +139,10 @@ class KeysInForce:
         """Writes to the ring what has been counted, and where retired keys ended."""
         with self._counting:
             counted, self._uses = self._uses, Counter()
-        kids = {key.inside.object_id: key.public.kid for key in self._tokens.values()}
         if counted:
-            self._ring.count({kids[object_id]: times for object_id, times in counted.items()})
+            used = [(self._tokens[object_id].public, times) for object_id, times in counted.items()]
+            self._ring.count({key.kid: times for key, times in used})
+            self._used(used)
         ended = [
             (key.kid, LogRange(head.log_id, 0, head.tree_size))
             for key in self._retired

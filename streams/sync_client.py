@@ -90,9 +90,9 @@ class SyncClient:
         """See `Client.publish_threat`."""
         self._await(self._client.publish_threat(*threats))
 
-    def publish_audit(self, audit: KmsAudit) -> None:
+    def publish_audit(self, *audits: KmsAudit) -> None:
         """See `Client.publish_audit`."""
-        self._await(self._client.publish_audit(audit))
+        self._await(self._client.publish_audit(*audits))
 
     def publish_measured(self, results: Iterable[EmMeasured]) -> int:
         """See `Client.publish_measured`."""

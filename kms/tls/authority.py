@@ -1,7 +1,7 @@
 """The certificate authority: two roots, one classical and one post-quantum, whose private keys stay in the token."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +24,8 @@ ROOT_LIFETIME = timedelta(days=5 * 365)
 LEAF_LIFETIME = timedelta(hours=24)
 """So short that a stolen key is soon worthless, without revocation lists."""
 
+Issued = Callable[[Key, x509.Certificate], None]
+
 
 class Authority:
     """Issues certificates of servers by keys of a token.
@@ -31,19 +33,23 @@ class Authority:
     Args:
         keys: the token's keys, one per algorithm of `CA_ALGORITHMS`.
         roots: certificates that these keys have already; those that are missing are made.
+        issued: told of each certificate that is issued to a server, and by which key, before it is handed out.
 
     Raises:
         UnknownAlgorithm: a CA has no keys of an algorithm.
         TokenError: the token refuses.
     """
 
-    def __init__(self, keys: Sequence[Key], roots: Sequence[x509.Certificate] = ()) -> None:
+    def __init__(
+        self, keys: Sequence[Key], roots: Sequence[x509.Certificate] = (), issued: Issued = lambda _key, _made: None
+    ) -> None:
+        self._issued = issued
         self.keys = {key.public.algorithm: key for key in keys}
         known = {spki(root): root for root in roots if root.not_valid_after_utc > now() + LEAF_LIFETIME}
         self.roots = {name: known.get(key.public.spki) or _root(key) for name, key in self.keys.items()}
 
     @classmethod
-    def open(cls, file: Path, keys: Sequence[Key]) -> "Authority":
+    def open(cls, file: Path, keys: Sequence[Key], issued: Issued = lambda _key, _made: None) -> "Authority":
         """The authority whose root certificates are in a PEM file, which clients need; written where one is missing.
 
         Roots of earlier keys stay in the file until they expire, so that clients know them while their certificates are in use.
@@ -53,7 +59,7 @@ class Authority:
             TokenError: the token refuses.
         """
         there = read_roots(file) if file.exists() else []
-        made = cls(keys, there)
+        made = cls(keys, there, issued)
         new = [root for root in made.roots.values() if root not in there]
         if new:
             kept = [root for root in there if root.not_valid_after_utc > now()]
@@ -86,7 +92,9 @@ class Authority:
             (x509.SubjectKeyIdentifier.from_public_key(private.public_key()), False),
         ):
             builder = builder.add_extension(extension, critical)
-        return Credential(builder.sign(*issuer(self.keys[row.authority])), private)
+        made = builder.sign(*issuer(self.keys[row.authority]))
+        self._issued(self.keys[row.authority], made)
+        return Credential(made, private)
 
 
 def read_roots(file: Path) -> list[x509.Certificate]:

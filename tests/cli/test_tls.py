@@ -110,7 +110,7 @@ def test_the_demo_prints_every_pair_keeps_its_word_and_publishes_when_asked(home
 
 def test_a_broker_that_is_asked_for_and_down_is_one_sentence(quantumai, monkeypatch):
     monkeypatch.setenv("QUANTUMAI_BROKERS", f"127.0.0.1:{free_port()}")
-    monkeypatch.setattr(tls, "_authority", lambda _: lambda: None)
+    monkeypatch.setattr(tls, "authority", lambda _: lambda: None)
     said = quantumai("tls", "demo", "--publish")
     assert (said.exit_code, said.stdout, said.stderr.count("\n")) == (1, "", 1)
     assert said.stderr.startswith("quantumai: no Kafka broker answers at 127.0.0.1:")
@@ -133,14 +133,14 @@ def test_a_broker_that_goes_away_ends_the_demo_in_one_sentence(quantumai, monkey
 
     refused = Handshake("server", "dual", ("::1", 1), None, None, "the client refused: unknown ca", "DENIED")
     monkeypatch.setattr(tls, "SyncClient", Gone)
-    monkeypatch.setattr(tls, "_authority", lambda _: lambda: None)
+    monkeypatch.setattr(tls, "authority", lambda _: lambda: None)
     monkeypatch.setattr(matrix, "run", lambda _, seen: seen(refused))
     said = quantumai("tls", "demo", "--publish")
     assert (said.exit_code, said.stderr) == (1, "quantumai: a handshake cannot be published: no Kafka broker answers\n")
 
 
 def test_a_demo_in_which_a_policy_is_not_kept_fails(quantumai, monkeypatch):
-    monkeypatch.setattr(tls, "_authority", lambda _: lambda: None)
+    monkeypatch.setattr(tls, "authority", lambda _: lambda: None)
     monkeypatch.setattr(matrix, "run", lambda *_: {})
     monkeypatch.setattr(matrix, "broken", lambda _: ["attack a went through", "policy b was not kept"])
     said = quantumai("tls", "demo")
