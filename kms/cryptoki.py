@@ -20,8 +20,6 @@ T = TypeVar("T")
 _LOCK = threading.RLock()
 
 _UNTOLD = "how many tries are left it does not say (PKCS#11 has flags only: few, one, none), and too many wrong PINs lock it"
-    "it does not say how many tries are left (PKCS#11 has flags for few, one and none; it shows neither), and too many lock it"
-)
 _TRIES = {
     TokenFlag.USER_PIN_FINAL_TRY: "one more wrong PIN locks it",
     TokenFlag.USER_PIN_COUNT_LOW: "a few more wrong PINs lock it",
