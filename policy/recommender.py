@@ -124,6 +124,7 @@ def _recommendation(job: JobRequested, demand: Demand, costs: Mapping[str, Cost]
         fidelity_high=high,
         confidence=CONFIDENCE,
         execution_seconds=seconds(seen, chosen.cost.shots_by_scale),
+        qubits=demand.width,
         reason=reason(chosen, options, seen, job.sla),
         ranking=tuple(
             MethodScore(method=option.method.name, expected_error=option.error, shot_overhead=max(1.0, option.cost.overhead))

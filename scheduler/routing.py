@@ -133,9 +133,10 @@ class Scheduler:
         before, chosen, scores = job.routed, weighed.offers.candidates[row], weighed.records(number)
         rest = [weighed.offers.candidates[other] for other in weighed.admissible(number) if other != row]
         left = next(score for score in before.scores if score.backend == before.backend)
-        scores.append(left.model_copy(update={"score": 0.0, "blocked": (why,)}))
-        return before.model_copy(
-            update={
+        scores.append(BackendScore.unchecked({**left.__dict__, "score": 0.0, "blocked": (why,)}))
+        return JobRouted.unchecked(
+            {
+                **before.__dict__,
                 "backend": chosen.backend,
                 "recommendation": chosen,
                 "scores": tuple(scores),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from schemas.mitigation import Recommendation, Unfit
 Asked = tuple[JobRequested, Sequence[Recommendation]]
 
 _FIELDS = (*TERMS, "score", "jobs_ahead", "backend", "calibration_id", "method", "route", "path", "blocked", "fallbacks")
+_NAMES = set(_FIELDS)
 _WORST_ERROR = 2.0  # of the spectral bound: nothing can be further off
 _NO_PRICE = "it lists no price: only time is counted"
 _OLD_ADVICE = "the advice was made under another calibration than the latest"
@@ -48,29 +50,33 @@ class Weighed:
 
     def records(self, job: int) -> list[BackendScore]:
         """The scores of a job's candidates, best first."""
-        offers, order = self.offers, self.ranked[job]
-        rows = np.array(order, dtype=np.intp)
-        places = offers.backend[rows].tolist()
-        advice = [offers.candidates[row] for row in order]
-        ways = [offers.table.access(offers.jobs[job].crypto_mode)[place] for place in places]
+        rows = self._rows
+        fields = (dict(zip(_FIELDS, rows[row], strict=False)) for row in self.ranked[job])
+        return BackendScore.unchecked_all(fields, _NAMES)
+
+    @cached_property
+    def _rows(self) -> list[tuple[object, ...]]:
+        """The fields of every row, all at once."""
+        offers, places = self.offers, self.offers.backend.tolist()
+        reached = [offers.table.access(each.crypto_mode) for each in offers.jobs]
+        ways = [reached[job][place] for job, place in zip(offers.job.tolist(), places, strict=True)]
         facts = [offers.table.facts[place] for place in places]
-        columns: list[Sequence[object]] = [getattr(self.terms, name)[rows].tolist() for name in TERMS]
+        columns: list[Sequence[object]] = [getattr(self.terms, name).tolist() for name in TERMS]
         columns += [
-            self.scores[rows].tolist(),
-            offers.jobs_ahead[rows].astype(np.int64).tolist(),
-            [each.backend for each in advice],
-            [each.calibration_id for each in advice],
-            [each.method for each in advice],
+            self.scores.tolist(),
+            offers.jobs_ahead.astype(np.int64).tolist(),
+            [each.backend for each in offers.candidates],
+            [each.calibration_id for each in offers.candidates],
+            [each.method for each in offers.candidates],
             ["" if way.route is None else way.route.name for way in ways],
             [way.path for way in ways],
-            [tuple(self.blocked.get(row, ())) for row in order],
+            [tuple(self.blocked.get(row, ())) for row in range(len(places))],
             [
                 _fallbacks(one.priced, each.calibration_id == one.calibration.calibration_id)
-                for one, each in zip(facts, advice, strict=True)
+                for one, each in zip(facts, offers.candidates, strict=True)
             ],
         ]
-        rows_of_fields = (dict(zip(_FIELDS, values, strict=False)) for values in zip(*columns, strict=True))
-        return BackendScore.unchecked_all(rows_of_fields, set(_FIELDS))
+        return list(zip(*columns, strict=True))
 
 
 def weigh(
