@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import threat_classical, threat_vqc
+from cli import threat_classical, threat_triage, threat_vqc
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -14,4 +14,6 @@ def threat() -> None:
 
 app.command("train")(threat_vqc.train)
 app.command("baseline")(threat_vqc.baseline)
+app.command("benchmark")(threat_vqc.benchmark)
 app.command("train-classical")(threat_classical.train_classical)
+app.command("triage")(threat_triage.triage)

@@ -1,4 +1,4 @@
-"""`quantumai threat train | baseline`: makes the quantum classifier, and shows it beside its controls."""
+"""`quantumai threat train | baseline | benchmark`: makes the quantum classifier, shows it beside its controls, times its jobs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,8 @@ SHARE = 0.2
 """Of the events, held out."""
 
 GENERATED = 20_000
+
+BACKENDS = "aer_ideal,aer_noisy,fake_manila,fake_jakarta,fake_guadalupe"
 
 DATA = Path(__file__).parents[1] / "threat" / "vqc" / "data"
 """The model that the platform uses."""
@@ -101,6 +103,68 @@ def baseline(
     if write:
         write.write_text(page(loaded, found, f"{datetime.now(UTC):%Y-%m-%d}"))
         console.print(f"written: {write}")
+
+
+def benchmark(
+    *,
+    backends: Annotated[str, typer.Option(help="With commas; ibm:DEVICE, too, with IBM_QUANTUM_TOKEN.")] = BACKENDS,
+    jobs: Annotated[int, typer.Option(help="Events in a burst, of the 20 samples.", min=1, max=20)] = 3,
+    shots: Annotated[int, typer.Option(help="Of each, before mitigation.", min=1)] = 1024,
+    levels: Annotated[str, typer.Option(help="Transpile levels, with commas.")] = "0,1,2,3",
+    model: Annotated[Path, typer.Option(help="Folder of the classifier.", show_default="the one in the package")] = DATA,
+    samples: Annotated[Path, typer.Option(help="Folder of the samples.")] = Path("examples/threats"),
+    out: Annotated[Path, typer.Option(help="Folder of latency.parquet and latency.png.")] = Path(".quantumai/latency"),
+) -> None:
+    """Measure submit, queue, execution and result of the classifier's jobs: backends x transpile levels x T-REx and ZNE.
+
+    Jobs come in a burst and run one after another. The NumPy engine is the control.
+    """
+    from backends.local import LocalBackend  # noqa: PLC0415 - as above
+    from backends.registry import load as connect  # noqa: PLC0415
+    from threat.vqc import latency  # noqa: PLC0415
+    from threat.vqc.model import load  # noqa: PLC0415
+    from threat.vqc.samples import features_of  # noqa: PLC0415
+
+    console, loaded, events = screen.console(), load(model), features_of(samples)[:jobs]
+    chosen = _levels(levels)
+    fleet = connect([name.strip() for name in backends.split(",")], workers=1)
+    found = list(latency.exact(loaded, events))
+    try:
+        with _progress(console) as progress:
+            task = progress.add_task("starting", total=len(fleet) * len(chosen) * len(latency.TREATMENTS))
+            fleet.warm()
+            for backend in fleet.values():
+                for level in chosen:
+                    for method in latency.TREATMENTS:
+                        progress.update(task, description=f"{backend.name}, level {level}, {method}")
+                        local = isinstance(backend, LocalBackend)
+                        found += latency.burst(loaded, events, backend, level=level, method=method, shots=shots, simulated=local)
+                        progress.advance(task)
+    finally:
+        fleet.close()
+        if found:
+            out.mkdir(parents=True, exist_ok=True)
+            latency.write(found, out / "latency.parquet")
+    lines = latency.medians(found)
+    names = ("compile", "submit", "queue", "execute", "total", "device")
+    shown = screen.table(
+        *("backend", "level", "mitigation", "2q gates", "shots", *(f"{name}, ms" for name in names), "mean |error|"),
+        title=f"{loaded.name}, medians of {jobs} jobs; error of the probability of a threat",
+        numbers=("level", "2q gates", "shots", *(f"{name}, ms" for name in names), "mean |error|"),
+    )
+    for line in lines:
+        times = [f"{getattr(line, f'{name}_seconds') * 1000:.2f}" for name in names]
+        said = (str(line.level) if line.level >= 0 else "", latency.TREATMENTS.get(line.method, line.method))
+        shown.add_row(line.backend, *said, str(line.two_qubit_gates), str(line.shots), *times, f"{line.error:.3f}")
+    console.print(shown)
+    latency.plot(lines, out / "latency.png")
+    console.print(f"every job: {out / 'latency.parquet'}; plot: {out / 'latency.png'}")
+
+
+def _levels(text: str) -> list[int]:
+    if not text or set(text.split(",")) - set("0123"):
+        raise typer.BadParameter(f"{text!r} are no transpile levels; write for example 0,3")
+    return [int(level) for level in text.split(",")]
 
 
 def _progress(console: Console) -> Progress:

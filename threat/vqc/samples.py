@@ -64,9 +64,7 @@ def compare(model: Model, folder: Path = FOLDER) -> Comparison:
     Raises:
         DataError: no samples, or one that is no event; names it.
     """
-    samples = {path: _sample(path) for path in sorted(folder.glob("*.json"))}
-    if not samples:
-        raise DataError(f"there are no samples (*.json) in {folder}; run this where the repository is, or name their folder")
+    samples = _samples(folder)
     table = _features(samples)
     answers = tuple(
         Answer(path.stem, str(sample["title"]), bool(sample["threat"]), baseline, vqc)
@@ -76,6 +74,11 @@ def compare(model: Model, folder: Path = FOLDER) -> Comparison:
     )
     many = np.tile(table, (_REPEATS // len(table) + 1, 1))
     return Comparison(answers, (_seconds(model.baseline.score, many), _seconds(model.score, many)))
+
+
+def features_of(folder: Path = FOLDER) -> Any:
+    """(samples, k): the platform's features of all samples, in the order of their names. Raises DataError like `compare`."""
+    return _features(_samples(folder))
 
 
 def table(found: Comparison) -> str:
@@ -115,6 +118,13 @@ def page(model: Model, found: Comparison, day: str) -> str:
         )
         + "\n"
     )
+
+
+def _samples(folder: Path) -> dict[Path, dict[str, Any]]:
+    found = {path: _sample(path) for path in sorted(folder.glob("*.json"))}
+    if not found:
+        raise DataError(f"there are no samples (*.json) in {folder}; run this where the repository is, or name their folder")
+    return found
 
 
 def _sample(path: Path) -> dict[str, Any]:
