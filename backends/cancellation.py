@@ -5,6 +5,7 @@ Temme, Bravyi, Gambetta 2017, arXiv:1612.02058. What is inverted is the Pauli tw
 product of the one-norms of all gates whose noise can reach what is read.
 """
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,21 @@ from backends.frames import Frames, Pauli
 
 _NUMBERS: tuple[Pauli, ...] = (0, 1, 3, 2)  # I, X, Y, Z
 _ERRORS = 16  # of a two-qubit gate
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """The inverse of a gate's noise: cumulative chances of its Paulis, the signs that they come with, and the one-norm."""
+
+    chances: list[float]
+    signs: list[float]
+    cost: float
+
+
+def _mixture(inverse: NDArray[np.float64]) -> _Mixture:
+    sizes = np.abs(inverse)
+    cost = float(sizes.sum())
+    return _Mixture((np.cumsum(sizes)[:-1] / cost).tolist(), np.sign(inverse).tolist(), cost)
 
 
 class Cancellation:
@@ -43,6 +59,7 @@ class Cancellation:
         costs = np.abs(inverses).sum(axis=1)
         self._chances = np.cumsum(np.abs(inverses), axis=1)[:, :-1] / costs[:, None]
         self._gamma = float(costs.prod())
+        self._flips: dict[int, _Mixture | None] = {}
 
     def sampled(self, seed: int, twirl: np.random.Generator | None) -> tuple[tuple[Operation, ...], float]:
         """A random circuit and its weight: the average of weight x outcome over many is free of the noise.
@@ -54,7 +71,7 @@ class Cancellation:
         draw = np.random.default_rng(seed)
         errors: NDArray[np.intp] = (draw.random((len(self._sites), 1)) >= self._chances).sum(axis=1)
         weight = self._gamma * float(self._signs[np.arange(len(errors)), errors].prod())
-        sample = _Sample(self._device, self._heeded, self._read, draw, weight)
+        sample = _Sample(self, draw, weight)
         for site in np.flatnonzero(errors).tolist():
             (number, place), error = self._sites[site], int(errors[site])
             if place is None:
@@ -62,6 +79,15 @@ class Cancellation:
             else:
                 sample.singles[number] = (*sample.singles.get(number, ()), (place, _NUMBERS[error]))
         return self._frames.drawn(twirl, sample), sample.weight
+
+    def flip(self, pair: int | None, qubit: int) -> _Mixture | None:
+        """The inverse of an x that was added there; None where it has no noise, or none that reaches what is read."""
+        if pair not in self._heeded and (pair is not None or qubit not in self._read):
+            return None
+        if qubit not in self._flips:
+            inverse = self._device.inverse("x", (qubit,))
+            self._flips[qubit] = None if inverse is None else _mixture(inverse)
+        return self._flips[qubit]
 
 
 def light_cone(operations: Sequence[Operation], places: Sequence[int]) -> list[bool]:
@@ -78,9 +104,7 @@ def light_cone(operations: Sequence[Operation], places: Sequence[int]) -> list[b
 class _Sample:
     """The errors of one sample (`backends.frames.Errors`); those of the x that frames need are drawn, and weighed, on the way."""
 
-    device: Device
-    heeded: set[int]
-    read: frozenset[int]
+    of: Cancellation
     draw: np.random.Generator
     weight: float
     singles: dict[int, tuple[tuple[int, Pauli], ...]] = field(default_factory=dict)
@@ -93,11 +117,9 @@ class _Sample:
         return self.pairs.get(pair, (0, 0))
 
     def added(self, pair: int | None, qubit: int) -> Pauli:
-        inverse = self.device.inverse("x", (qubit,)) if pair in self.heeded or (pair is None and qubit in self.read) else None
-        if inverse is None:
+        flip = self.of.flip(pair, qubit)
+        if flip is None:
             return 0
-        sizes = np.abs(inverse)
-        cost = float(sizes.sum())
-        error = int((self.draw.random() >= np.cumsum(sizes)[:-1] / cost).sum())
-        self.weight *= cost * float(np.sign(inverse[error]))
+        error = bisect(flip.chances, self.draw.random())
+        self.weight *= flip.cost * flip.signs[error]
         return _NUMBERS[error]
