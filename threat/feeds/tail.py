@@ -107,7 +107,10 @@ class Tail:
             FeedError: it cannot be read any further.
         """
         while chunk := self._chunk():
-            yield self._batch(documents(self._splitter.feed(chunk), self._opened))
+            before = self.position.offset
+            batch = self._batch(documents(self._splitter.feed(chunk), self._opened))
+            if batch.position.offset > before:
+                yield batch
         if final and (rest := self._rest()) is not None:
             yield rest
 
@@ -128,7 +131,9 @@ class Tail:
         offset, number = self._splitter.offset, self._splitter.number
         if self._opened:
             offset, number = self._opened[0].offset, self._opened[0].number - 1
-        update: dict[str, object] = {"offset": offset, "line": number, "unfinished": 0}
+        update: dict[str, object] = {"offset": offset, "line": number}
+        if offset > self.position.offset:
+            update["unfinished"] = 0
         if lines:
             update |= _check(lines[-1])
         self.position = self.position.model_copy(update=update)
