@@ -20,10 +20,11 @@ from kms.bundle import bundle, read_bundle, verify_bundle
 from kms.cosignature import WitnessKey
 from kms.dsse import Envelope, read_envelope
 from kms.envelope import MANIFEST_USE, Link, manifest_in, sign_manifest, verify_envelope
+from kms.epoch_memory import Memory, beside
 from kms.errors import NotWitnessed, Unsigned, VerificationError
 from kms.keyring import KeyRing
 from kms.keys import Key
-from kms.statement import Method, Statement, file_artifact, predicate, read_statement, statement
+from kms.statement import Method, Statement, about_its_job, file_artifact, predicate, read_statement, statement
 from kms.suites import suites
 from kms.trust import TrustRoot
 from kms.vouched import read_witnesses
@@ -88,7 +89,7 @@ def sign(source: Source, form: Form = "json", out: Target = None, home: Home = N
     """Sign a manifest, by every suite that it names itself; what is signed already is signed anew."""
     document = _read(source)
     made = manifest_in(read_envelope(document)) if "payloadType" in document else read_statement(document)
-    _write(_signed(made, settings(home)).document(), form, out)
+    _write(_signed(about_its_job(made), settings(home)).document(), form, out)
 
 
 @app.command()
@@ -120,7 +121,9 @@ def verify(
 
     Exit status 1, and the link that broke, when it does not hold.
     """
-    root, out = TrustRoot.load(trust or settings(home).home / TRUST), screen.console()
+    place, out = trust or settings(home).home / TRUST, screen.console()
+    root = TrustRoot.load(place)
+    Memory.load(beside(place)).check(root.policy)
     root = doubly(root, out) if cross_check else root
     believed = read_witnesses(witnesses.read_text().splitlines()) if witnesses else ()
     try:

@@ -146,6 +146,13 @@ def signed_at(manifest: Statement, at: datetime | None = None) -> Statement:
     return manifest.model_copy(update={"predicate": manifest.predicate.model_copy(update={"crypto": crypto})})
 
 
+def about_its_job(manifest: Statement) -> Statement:
+    """The manifest, whose subject, where that is its job, has the digest of what is said of it now: for one that was edited."""
+    about = description_of(manifest.predicate)
+    subject = tuple(about if one.name.startswith(JOB) else one for one in manifest.subject)
+    return manifest.model_copy(update={"subject": subject})
+
+
 def check_subject(manifest: Statement) -> None:
     """Does nothing unless a manifest is about its job, and says something else of it than its subject.
 

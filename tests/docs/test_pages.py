@@ -70,6 +70,7 @@ def test_each_page_that_should_be_tried_is() -> None:
         "operations.md",
         "events.md",
         "kms.md",
+        "manifests.md",
         "error-mitigation.md",
     }
 
