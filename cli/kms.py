@@ -17,6 +17,7 @@ from cli.options import AsJson, Home, settings
 from cli.token import TRUST, open_or_make, token_folder
 from kms.algorithms import ALGORITHMS
 from kms.anchor import anchor_times, ask_for_anchor
+from kms.errors import ImportRefused
 from kms.export import FORMS, export
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE, Place, PublicKey
@@ -151,6 +152,17 @@ def create(kind: Kind, home: Home = None) -> None:
     with recorded(chosen, ring, "create", f"{use}/{name}") as did:
         did.key = ring.create(use, name)
     _done(ring, chosen, did.key)
+
+
+@app.command("import")
+def import_key(kind: Kind, home: Home = None) -> None:
+    """Refused, and recorded: a private key that was outside a token may still be there, so none comes in."""
+    chosen, (use, name) = settings(home), kind
+    with recorded(chosen, _changer(chosen), "import", f"{use}/{name}", refused=ImportRefused):
+        raise ImportRefused(
+            f"keys are made in the token and never imported: nobody can say where else one from outside is. `quantumai kms create "
+            f"{use}/{name}` makes one; keep old keys where they are for as long as what they signed or opened is needed"
+        )
 
 
 @app.command()

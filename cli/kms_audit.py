@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
 from rich.markup import escape
@@ -173,23 +173,28 @@ def _verify_chain(placed: list[Placed], keys: tuple[PublicKey, ...], known: list
         raise type(error)(f"chain {name}: {error}") from None
 
 
-def recorded(chosen: Settings, ring: KeyRing, action: str, detail: str) -> "_Recorded":
-    """For `with`: what is done inside becomes an entry, refused and failed attempts, too."""
-    return _Recorded(chosen, ring, action, detail)
+class recorded:  # noqa: N801 - reads as what it does: `with recorded(…) as did:`
+    """For `with`: what is done inside becomes an entry, failed attempts, too. Set `key` to the key that it was about.
 
+    Args:
+        chosen: the settings.
+        ring: opened with its token.
+        action: what is done.
+        detail: to what.
+        refused: the errors that mean that it was denied.
+    """
 
-class _Recorded:
-    """Set `key` to the key that it was about."""
-
-    def __init__(self, chosen: Settings, ring: KeyRing, action: str, detail: str) -> None:
-        self._chosen, self._ring, self._action, self._detail = chosen, ring, action, detail
+    def __init__(
+        self, chosen: Settings, ring: KeyRing, action: str, detail: str, *, refused: type[BaseException] | tuple[()] = ()
+    ) -> None:
+        self._chosen, self._ring, self._action, self._detail, self._refused = chosen, ring, action, detail, refused
         self.key: PublicKey | None = None
 
-    def __enter__(self) -> "_Recorded":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        outcome: Outcome = "SUCCESS" if error is None else "FAILURE"
+        outcome: Outcome = "SUCCESS" if error is None else "DENIED" if isinstance(error, self._refused) else "FAILURE"
         detail = self._detail if error is None else f"{self._detail}: {error}"[:300]
         try:
             record(self._chosen, self._ring, self._action, key=self.key, detail=detail, outcome=outcome)

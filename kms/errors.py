@@ -283,3 +283,7 @@ class SealWrong(VerificationError):
 
 class Unsealed(VerificationError):
     """The end of an audit is signed by nobody."""
+
+
+class ImportRefused(KmsError, InputError):
+    """A private key that was made elsewhere."""

@@ -25,6 +25,7 @@ from kms.audit.forwarding import forward
 from kms.audit.sealing import Sealer
 from kms.audit.siem import FORMATS, ocsf, syslog
 from kms.audit.trail import FILE, HEAD, Trail
+from kms.audit.uses import Uses
 from kms.errors import (
     AuditUnwritable,
     ChainTruncated,
@@ -278,6 +279,18 @@ def test_a_failing_token_stops_no_entry_and_is_told_of(tmp_path, caplog):
             sealer.check()
         works = True
     assert verify(lines(tmp_path / FILE), PUBLIC).unsealed == 0
+
+
+def test_what_a_signer_used_is_one_entry_a_key(tmp_path, caplog):
+    uses = Uses(Trail(tmp_path, "tests", "agent:signer", lambda: KEYS), "agent:signer")
+    uses([(PUBLIC[0], 1234), (PUBLIC[1], 5)])
+    found = [entry for entry, _ in lines(tmp_path / FILE)]
+    assert [(entry.kid, entry.action) for entry in found[:2]] == [(PUBLIC[0].kid, "sign"), (PUBLIC[1].kid, "sign")]
+    assert "1,234 signatures" in found[0].detail
+    assert found[2].action == SEAL
+    (tmp_path / FILE).write_bytes(b"something else\n")
+    uses([(PUBLIC[0], 1)])
+    assert "the uses of keys are not in the audit" in caplog.text
 
 
 def test_entries_are_sent_on_once_and_again_after_a_failure(tmp_path):

@@ -247,6 +247,32 @@ def test_a_slow_signature_holds_up_nobody_who_needs_no_token(kms, made):
     assert answered > 5
 
 
+def test_commands_are_recorded_and_so_are_those_that_failed(kms):
+    before = len(kms.audit())
+    kms.command("kms", "create", "byhand/Ed25519")
+    kms.command("kms", "policy", "byhand/Ed25519", "--max-age", "90d")
+    kms.command("kms", "disable", "byhand/Ed25519/1", "--yes")
+    assert "cannot be disabled" in kms.command("kms", "disable", "byhand/Ed25519/1", "--yes", status=1)
+    assert "never imported" in kms.command("kms", "import", "byhand/Ed25519", status=1)
+    found = [entry for entry in kms.audit()[before:] if entry["actor"].startswith("cli:") and entry["action"] != "audit.seal"]
+    told = [(entry["action"], entry["outcome"], "byhand/Ed25519" in entry["detail"]) for entry in found]
+    assert told == [
+        ("create", "SUCCESS", True),
+        ("policy", "SUCCESS", True),
+        ("disable", "SUCCESS", True),
+        ("disable", "FAILURE", True),
+        ("import", "DENIED", True),
+    ]
+    assert kms.audit()[-1]["action"] == "audit.seal"
+
+
+def test_certificates_of_the_ca_are_recorded(kms):
+    [first, *_] = [entry for entry in kms.audit() if entry["action"] == "issue"]
+    key = kms.ask("GET", "/keys/tls-ca:ECDSA-P384", "auditor").json()
+    assert first["kid"] == key["kid"]
+    assert "for localhost, 127.0.0.1" in first["detail"]
+
+
 def test_the_command_line_finds_what_was_done_to_the_audit(kms, tmp_path):
     lines = (kms.home / "audit.jsonl").read_bytes().splitlines(keepends=True)
     copy = tmp_path / "audit.jsonl"
