@@ -60,13 +60,15 @@ class Engine:
         pairs = np.array([place for place in self._places if len(place) == 2], dtype=np.intp).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
-    def waves(self, angles: Floats, dtype: Any = np.float64) -> Reals:
+    def waves(self, angles: Floats, dtype: Any = np.float64, out: Reals | None = None) -> Reals:
         """(events, 2, D): cosines and sines of the phases of every event; psi = (cos + i sin) / sqrt(D).
 
         Args:
             angles: (events, qubits), radians.
+            dtype: float32 or float64.
+            out: room for them; new pages for every chunk would cost as much as their cosines.
         """
-        found = np.empty((len(angles), 2, self.size), dtype=dtype)
+        found = np.empty((len(angles), 2, self.size), dtype=dtype) if out is None else out[: len(angles)]
         phases = self._coefficients(angles).T.astype(dtype) @ self.table.astype(dtype)
         np.cos(phases, out=found[:, 0])
         np.sin(phases, out=found[:, 1])
@@ -100,8 +102,10 @@ class Engine:
         angles = self.checked(angles)
         rows = np.ascontiguousarray(self.unitary(weights)[self.odd].T, dtype=dtype)
         found = np.empty(len(angles), dtype=dtype)
+        room = np.empty((min(CHUNK, len(angles)), 2, self.size), dtype=dtype)
         for start in range(0, len(angles), CHUNK):
-            found[start : start + CHUNK], _ = self.weigh(self.waves(angles[start : start + CHUNK], dtype), rows)
+            part = slice(start, start + CHUNK)
+            found[part], _ = self.weigh(self.waves(angles[part], dtype, room), rows)
         return found
 
     def weigh(self, waves: Reals, rows: Reals) -> tuple[Reals, Reals]:
