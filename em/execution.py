@@ -19,7 +19,7 @@ from em.errors import EmError
 from em.planning import Plan, plan
 from schemas.cloudevents import Event
 from schemas.errors import InputError
-from schemas.jobs import JobCancel, JobCompleted, JobRouted, JobStatus
+from schemas.jobs import JobCancel, JobCompleted, JobRouted, JobStatus, Superseded
 from schemas.record import Record, now
 
 FINAL = ("DONE", "ERROR", "CANCELLED")
@@ -107,6 +107,7 @@ class Execution:
             updated_at=at,
             routed_event_id=routed.event_id,
             routed=decision,
+            superseded=_superseded(earlier),
         )
 
     def poll(self, partition: int) -> list[Record]:
@@ -181,12 +182,11 @@ class Execution:
         return self._running(status, vendor_job_id)
 
     def _withdrawn(self, status: JobStatus) -> None:
-        """Takes back what a process submitted for the superseded decision just before it was killed, and could not say."""
-        decision = status.routed
-        before = self._backends.get(decision.moves_from) if decision and decision.moves_from else None
-        if before is not None and decision is not None and decision.supersedes is not None:
-            vendor_job_id = before.attach(decision.supersedes)
-            if vendor_job_id is not None:
+        """Takes back what a process submitted for a superseded decision just before it was killed, and could not say."""
+        for decision in status.superseded:
+            before = self._backends.get(decision.backend)
+            vendor_job_id = before.attach(decision.routed_event_id) if before is not None else None
+            if before is not None and vendor_job_id is not None:
                 before.cancel(vendor_job_id)
 
     def _followed(self, status: JobStatus, flight: _Flight, backend: Backend) -> list[Record]:
@@ -262,6 +262,14 @@ def _replaces(routed: Event[JobRouted], earlier: JobStatus | None) -> bool:
     if routed.record.moves_from is not None and earlier.state != "QUEUED":
         return False  # it is moved only as long as it does not run
     return routed.record.supersedes == earlier.routed_event_id
+
+
+def _superseded(earlier: JobStatus | None) -> tuple[Superseded, ...]:
+    return (
+        ()
+        if earlier is None
+        else (*earlier.superseded, Superseded(backend=earlier.backend, routed_event_id=earlier.routed_event_id))
+    )
 
 
 def _urgency(status: JobStatus) -> tuple[bool, float, int, datetime, str]:

@@ -195,6 +195,13 @@ class JobRouted(Record):
     decided_at: Timestamp = Field(default_factory=now)
 
 
+class Superseded(Part):
+    """A decision that a job does not obey any more."""
+
+    backend: Identifier
+    routed_event_id: str
+
+
 class JobStatus(Record):
     """Where a job is; the topic is compacted, so the latest record of a key is its present state."""
 
@@ -214,6 +221,8 @@ class JobStatus(Record):
     """ce_id of the decision that this run obeys."""
     routed: JobRouted | None = None
     """The decision itself while the job is in flight, so that any executor can resume it; None once it is over."""
+    superseded: tuple[Superseded, ...] = ()
+    """Earlier decisions that were replaced while the job waited: what was submitted for them unheard is withdrawn."""
 
 
 class Expectation(Part):

@@ -20,14 +20,14 @@ def through(*suites, name="direct", backend="a"):
     return Route(name=name, hops=hops)
 
 
-def calibration(backend="a", suites=ALL, routes=None, price=None, **fields):
+def calibration(backend="a", suites=ALL, routes=None, price=None, gates=(), **fields):
     return CalibrationUpdated(
         backend=backend,
         provider="aer",
         calibration_id=f"id-of-{backend}",
         taken_at=AT,
         qubits=(QubitCalibration(prob_meas1_prep0=0.0, prob_meas0_prep1=0.0),),
-        gates=(),
+        gates=gates,
         basis_gates=(),
         crypto_suites=suites,
         routes=(through(ALL, backend=backend),) if routes is None else routes,
