@@ -28,9 +28,7 @@ from kms.keyring import KeyRing
 from kms.keys import PublicKey
 from kms.trust import TrustRoot
 from schemas.manifests import KmsAudit, Outcome
-from streams.client import Client
 from streams.settings import Settings
-from streams.sync_client import SyncClient
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Who used which key: show, verify, export for a SIEM.")
 
@@ -120,6 +118,8 @@ def export(
 @app.command()
 def publish(home: Home = None) -> None:
     """Send what the topic kms.audit does not have yet; the key service does so by itself, each second."""
+    from streams.sync_client import SyncClient  # noqa: PLC0415 - most commands need no broker
+
     chosen = settings(home)
     with SyncClient(chosen, source="/kms") as client:
         sent = forward(chosen.home, lambda entries: client.publish_audit(*entries))
@@ -153,6 +153,8 @@ def _entries(chosen: Settings, file: Path | None, topic: bool) -> Iterator[KmsAu
 
 
 async def _topic(chosen: Settings) -> list[KmsAudit]:
+    from streams.client import Client  # noqa: PLC0415 - most commands need no broker
+
     async with Client(chosen) as client, aclosing(client.records(KmsAudit)) as events:
         found = [event.record async for event in events]
     return sorted(found, key=lambda entry: (entry.chain, entry.sequence, entry.at))
