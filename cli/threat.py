@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import threat_classical, threat_triage, threat_vqc
+from cli import threat_classical, threat_research, threat_triage, threat_vqc
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -17,3 +17,4 @@ app.command("baseline")(threat_vqc.baseline)
 app.command("benchmark")(threat_vqc.benchmark)
 app.command("train-classical")(threat_classical.train_classical)
 app.command("triage")(threat_triage.triage)
+app.add_typer(threat_research.app, name="research")
