@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.errors import BackendError
-from schemas.calibration import Hop, Price, Route
+from schemas.calibration import Hop, Maintenance, Price, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,10 @@ class Terms:
     availability: float
     crypto_suites: tuple[str, ...]
     routes: tuple[Route, ...]
+    links: tuple[Hop, ...] = ()
+    region: str = ""
+    maintenance: tuple[Maintenance, ...] = ()
+    drifts: bool = False
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         return ((name, getattr(self, name)) for name in self.__slots__)
@@ -43,6 +47,10 @@ def terms_of(name: str) -> Terms:
         availability=row["availability"],
         crypto_suites=tuple(data["endpoints"][row["endpoint"]]),
         routes=tuple(_route(route, data["routes"][route], name) for route in row["routes"]),
+        links=tuple(Hop(**link) for link in row.get("links", ())),
+        region=row.get("region", ""),
+        maintenance=tuple(Maintenance.model_validate(window) for window in row.get("maintenance", ())),
+        drifts=row.get("drifts", False),
     )
 
 

@@ -100,7 +100,8 @@ def _placed(values: Floats, seconds: Floats, capacity: Floats, allowed: NDArray[
     with np.errstate(invalid="ignore"):  # of a job that may go nowhere
         regret = ranked[:, 0] - np.maximum(second, 0.0)
     shortest = np.where(allowed, seconds, np.inf).min(axis=1)
-    regret = np.where(np.isfinite(shortest), regret / np.maximum(shortest, 1e-9), -np.inf)
+    may_run = np.isfinite(shortest)
+    regret = np.where(may_run, regret, -np.inf) / np.where(may_run, np.maximum(shortest, 1e-9), 1.0)
     placed = np.full(len(values), NOWHERE, dtype=np.intp)
     room = capacity.tolist()
     choices, times, may = order.tolist(), seconds.tolist(), allowed.tolist()

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -20,8 +21,9 @@ from em.execution import FINAL, Execution
 from em.methods import Workload
 from em.methods.mitigated import Mitigated
 from policy.recommender import Recommender
+from scheduler import scorings
 from scheduler.routing import Scheduler
-from schemas.calibration import Hop, Route
+from schemas.calibration import Hop, Price, Route
 from schemas.cloudevents import Event
 from schemas.jobs import JobCompleted, JobRequested, JobStatus, Observable, PauliTerm
 
@@ -37,7 +39,9 @@ def _module(page: str, name: str) -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("page", "name"), [("docs/add-a-backend.md", "lab"), ("docs/add-a-mitigation-method.md", "flips")], ids=["lab", "flips"]
+    ("page", "name"),
+    [("docs/add-a-backend.md", "lab"), ("docs/add-a-mitigation-method.md", "flips"), ("docs/scheduler.md", "frugal")],
+    ids=["lab", "flips", "frugal"],
 )
 @pytest.mark.parametrize("rule", [("check",), ("format", "--check")], ids=["rules", "format"])
 def test_the_examples_are_written_as_the_house_writes(page: str, name: str, rule: tuple[str, ...]) -> None:
@@ -180,3 +184,31 @@ def test_the_first_change_of_the_onboarding_fails_before_and_passes_after(tmp_pa
     above = '        "X448": Suite(_CLASSICAL, "RFC 7748"),\n'
     crypto.write_text(crypto.read_text().replace(above, above + block(page, "row")))
     assert run() == 0
+
+
+class TestScheduler:
+    """docs/scheduler.md: the formula by hand, and a policy of one's own."""
+
+    def decided(self, scoring: str = "score-v1"):
+        at = datetime(2026, 3, 1, tzinfo=UTC)
+        route = Route(name="wire", hops=(Hop(source="control-plane", target="lab", suites=("X25519",)),))
+        terms = {"routes": (route,), "crypto_suites": ("X25519",), "price": Price(per_shot_usd=0.001), "availability": 0.8}
+        dated = {"drifts": True, "taken_at": at - timedelta(days=2), "queue_seconds": 10.0}
+        calibration = aer.snapshot("aer_noisy").model_copy(update={"backend": "lab", **terms, **dated})
+        job = JobRequested(job_id="job", circuits=(BELL,), observables=(ZZ,))
+        advised = Recommender({"lab": calibration}).recommend(job)
+        numbers = {"expected_fidelity": 0.9, "total_shots": 1000, "execution_seconds": 2.0}
+        advice = advised.model_copy(update={"candidates": (advised.candidates[0].model_copy(update=numbers),)})
+        return Scheduler({"lab": calibration}, scoring, clock=lambda: at).route(advice).scores[0]
+
+    def test_the_worked_example_is_what_the_scheduler_computes(self) -> None:
+        example = _module("docs/scheduler.md", "example")
+        score = self.decided()
+        assert score.score == pytest.approx(example.score) == pytest.approx(0.598, abs=5e-4)
+        assert (score.cost_usd, score.freshness) == (pytest.approx(example.cost), pytest.approx(example.freshness))
+        assert 0.9 / (example.cost + 3.6) * 0.8 * example.freshness == pytest.approx(0.131, abs=5e-4)
+
+    def test_a_policy_of_ones_own_is_a_class_and_a_row(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        frugal = _module("docs/scheduler.md", "frugal").Frugal()
+        monkeypatch.setattr(scorings, "SCORINGS", {**scorings.SCORINGS, frugal.name: frugal})
+        assert self.decided("frugal").score == pytest.approx((0.9 - 0.5) / 1.0)
