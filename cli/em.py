@@ -261,5 +261,5 @@ def _bars(found: list[Line], groups: list[tuple[str, list[str]]]) -> str:
         same = f", of {len(methods)} methods measured on the same circuits, devices and budgets" if several[family] > 1 else ""
         drawn.append(f"[bold]{family}[/]: mean |error|, the best first{same}")
         members = [line for line in found if line.key[0] == family and line.key[1] in methods]
-        drawn += [f"  {name:<26}[cyan]{length:<40}[/] {error}" for name, length, error in chart(members)]
+        drawn += [f"  {name:<30}[cyan]{length:<40}[/] {error}" for name, length, error in chart(members)]
     return "\n".join(drawn)

@@ -138,4 +138,6 @@ class Readings:
 def spread(run: Run, parts: int) -> list[Run]:
     """A run cut into so many with equal shots, less where there are too few; at least two of one shot."""
     cuts = np.linspace(0, max(run.shots, 2), min(parts, max(2, run.shots // 2)) + 1).astype(int)
-    return [replace(run, shots=int(stop - start)) for start, stop in pairwise(cuts)]
+    sizes = [int(stop - start) for start, stop in pairwise(cuts)]
+    made = {size: replace(run, shots=size) for size in set(sizes)}
+    return [made[size] for size in sizes]

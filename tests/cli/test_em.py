@@ -1,6 +1,10 @@
 """`quantumai em` as a user types it."""
 
 import re
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -97,6 +101,20 @@ def test_what_cannot_be_is_one_sentence(quantumai, options: tuple[str, ...], say
     done = quantumai("em", *options)
     assert done.exit_code in (1, 2)
     assert says in " ".join(done.stderr.replace("│", " ").split()) and "Traceback" not in done.output
+
+
+@pytest.mark.slow
+def test_a_terminated_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cli.main", "em", "run", "--families", "random", "--circuits", "40", "--out", str(tmp_path)]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    until = time.monotonic() + 120
+    while not list(tmp_path.rglob("results/**/*.parquet")) and time.monotonic() < until:
+        time.sleep(0.1)
+    started.terminate()
+    _, said = started.communicate(timeout=30)
+    assert started.returncode not in (0, -signal.SIGTERM)
+    assert "semaphore" not in said and "Traceback" not in said
+    assert len(Store(tmp_path).read())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from em.harness.change import ALARM, change
+from em.harness.change import ALARM, change, least
 
 
 def clean(draw: np.random.Generator, nights: int, clusters: int = 200, each: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -104,3 +104,10 @@ def test_rows_with_gaps_are_left_out_and_nothing_is_no_news() -> None:
     assert change(values[:0], clusters[:0]) is None
     same = change(np.ones((50, 3)), np.arange(50))
     assert same is not None and (same.z, same.p) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("clusters", "nights"), [(3, 2), (6, 15), (40, 4)])
+def test_no_night_can_be_told_apart_better_than_one_that_moves_everywhere(clusters: int, nights: int) -> None:
+    values = np.random.default_rng(nights).normal(0, 1, (clusters, nights))
+    values[:, -1] = 10.0
+    assert change(values, np.arange(clusters)).p == pytest.approx(least(clusters, nights), rel=1e-6)
