@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from cli import screen
+from cli.kms_audit import recorded
 from cli.one_manifest import find
 from cli.options import Home, settings
 from cli.second_opinion import CrossCheck, doubly
@@ -19,11 +20,11 @@ from kms import documents
 from kms.bundle import bundle, read_bundle, verify_bundle
 from kms.cosignature import WitnessKey
 from kms.dsse import Envelope, read_envelope
-from kms.envelope import MANIFEST_USE, Link, manifest_in, sign_manifest, verify_envelope
+from kms.envelope import Link, manifest_in, verify_envelope
 from kms.epoch_memory import Memory, beside
 from kms.errors import NotWitnessed, Unsigned, VerificationError
+from kms.hook import signing
 from kms.keyring import KeyRing
-from kms.keys import Key
 from kms.statement import Method, Statement, about_its_job, file_artifact, predicate, read_statement, statement
 from kms.suites import suites
 from kms.trust import TrustRoot
@@ -180,15 +181,13 @@ def _one(named: str, chosen: Settings, file: Path | None) -> tuple[ManifestSigne
 
 
 def _signed(made: Statement, chosen: Settings) -> Envelope:
-    """Signed by the platform's token; its trust root then has the keys."""
+    """Signed by the platform's token, which is recorded; its trust root then has the keys."""
     ring = KeyRing.open(chosen.ring(), open_or_make(chosen)[0])
-
-    def keys(algorithms: Sequence[str]) -> list[Key]:
-        found = ring.ensure(MANIFEST_USE, algorithms)
-        ring.public().save(chosen.home / TRUST)
-        return found
-
-    return sign_manifest(made, keys)
+    with recorded(chosen, ring, "sign", f"the manifest of job {made.predicate.job.job_id}") as did:
+        signed = signing(ring)(made)
+        did.key = ring.key(signed.signatures[0].keyid)
+    ring.public().save(chosen.home / TRUST)
+    return signed
 
 
 def _read(source: str) -> dict[str, Any]:

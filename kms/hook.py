@@ -171,8 +171,14 @@ class manifest:  # noqa: N801 - it is used like a function
 
 
 def signing(ring: KeyRing) -> Sign:
-    """Signs with the keys of a ring whose token is open; they are made where there are none."""
-    return lambda made: sign_manifest(made, lambda algorithms: ring.ensure(MANIFEST_USE, algorithms))
+    """Signs with the keys of a ring whose token is open; they are made where there are none, and their uses are counted."""
+
+    def sign(made: Statement) -> Envelope:
+        signed = sign_manifest(made, lambda algorithms: ring.ensure(MANIFEST_USE, algorithms))
+        ring.count({one.keyid: 1 for one in signed.signatures})
+        return signed
+
+    return sign
 
 
 def local_signer(home: Path = Path(".quantumai")) -> Sign:
