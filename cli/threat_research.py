@@ -89,7 +89,7 @@ def walk(
             help='Files {"nodes": n, "snapshots": [[[i, j], ...], ...]}, or .json.gz.', show_default="a generated network"
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Trotter steps of the circuit.", min=1)] = 2,
+    steps: Annotated[int, typer.Option(help="Trotter steps of the circuit.", min=1)] = 4,
     seed: Seed = 0,
 ) -> None:
     """Quantum walk for lateral movement, as link prediction, against the heat kernel; its circuit against expm."""
