@@ -13,9 +13,9 @@ from cli.crypto_drill import drill
 from cli.crypto_migrate import Expires, when
 from cli.crypto_migrate import app as migrate
 from cli.kms import existing_ring
+from cli.kms_certificate import CA_FILE
 from cli.log_heads import heads_if_any
 from cli.options import AsJson, Home, settings
-from cli.tls import CA_FILE
 from cli.token import TRUST, open_or_make
 from kms.epoch_ring import read_policy
 from kms.epochs import PHASES, Epoch, Policy
