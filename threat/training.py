@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import skl2onnx  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped]
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest  # type: ignore[import-untyped]
 from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
@@ -16,8 +14,6 @@ from threat.classical import NOVELTY_PERCENTILE, Classical, Verdicts
 
 HELD_OUT = 0.25
 """Share of the events on which the threshold and the figures are taken."""
-
-_OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
 def train(features: Floats, labels: NDArray[np.str_], columns: Sequence[str], seed: int, about: dict[str, Any]) -> Classical:
@@ -38,12 +34,11 @@ def train(features: Floats, labels: NDArray[np.str_], columns: Sequence[str], se
     ).fit(features[fit].astype(np.float32), classes[fit])
     forest = IsolationForest(n_estimators=100, max_samples=256, random_state=seed)
     forest.fit(features[fit][labels[fit] == ""].astype(np.float32))
-    kind = [("X", FloatTensorType([None, features.shape[1]]))]
     model = Classical(
         columns=tuple(columns),
         techniques=techniques,
-        boosting=trees.to_onnx(boosting, features.shape[1]),
-        forest=skl2onnx.to_onnx(forest, initial_types=kind, target_opset=_OPSET).SerializeToString(),
+        boosting=trees.boosting(boosting, features.shape[1]),
+        forest=trees.forest(forest, features.shape[1]),
         baseline=Baseline.fit(features[fit], labels[fit] != ""),
         novelty_threshold=0.0,
         about={},

@@ -114,9 +114,9 @@ async def test_a_feed_that_is_killed_half_way_loses_and_doubles_nothing(broker: 
     file = tmp_path / "eve.json"
     file.write_bytes(lines(count, mark))
     environment = {**os.environ, "QUANTUMAI_BROKERS": broker.bootstrap}
-    process = subprocess.Popen([QUANTUMAI, "feed", file], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = _start(["feed", str(file)], environment)
     deadline = time.monotonic() + 60
-    while not await fed(broker, mark) and process.poll() is None and time.monotonic() < deadline:
+    while not await fed(broker, mark) and process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - as below
         await asyncio.sleep(0.05)
     await asyncio.sleep(moment)
     process.send_signal(signal.SIGKILL)
@@ -130,7 +130,7 @@ async def test_a_feed_that_is_killed_half_way_loses_and_doubles_nothing(broker: 
 async def test_a_followed_file_is_read_past_rotation_and_truncation(broker: LocalBroker, tmp_path: Path) -> None:
     file, environment = tmp_path / "eve.json", {**os.environ, "QUANTUMAI_BROKERS": broker.bootstrap}
     file.write_bytes(lines(2, "followed"))
-    process = subprocess.Popen([QUANTUMAI, "feed", file, "--follow"], env=environment, stdout=subprocess.DEVNULL)
+    process = _start(["feed", str(file), "--follow"], environment)
     try:
         await _until(broker, "followed", 2)
         with file.open("ab") as log:
@@ -149,7 +149,11 @@ async def test_a_followed_file_is_read_past_rotation_and_truncation(broker: Loca
     assert await fed(broker, "followed") == once(7)
 
 
+def _start(arguments: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([QUANTUMAI, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 async def _until(broker: LocalBroker, mark: str, count: int) -> None:
     async with asyncio.timeout(60):
-        while len(await fed(broker, mark)) < count:
+        while len(await fed(broker, mark)) < count:  # noqa: ASYNC110 - the broker does not tell
             await asyncio.sleep(0.5)

@@ -17,9 +17,6 @@ Floats = NDArray[np.float64]
 LOGIN = ("telnet", "ftp", "pop_3", "imap4", "login", "shell", "exec", "klogin", "kshell", "rje", "ssh", "pop_2", "nntp")
 """Services behind a login."""
 
-OF_THE_SITE = ("count", "srv_count", "same_srv_rate", "diff_srv_rate", "srv_diff_host_rate")
-"""With all `dst_host_…`: counts over windows, which tell more about how busy the network is than about a connection."""
-
 _NUMBERS = tuple(name for name in NSL_KDD if name not in WORDS)
 
 
@@ -30,7 +27,7 @@ class Connections:
     Attributes:
         numbers: (n, 38) log(1 + x) of the numeric columns, in the order of the files.
         words: (n, 3) protocol, service and flag.
-        suggested: (n, 4) refused login, log ratio of bytes, login service, guest or hot.
+        suggested: (n, 5) refused login, upload to a file server, log ratio of bytes, login service, guest or hot.
         kind: (n,) the type of attack, `normal` for none.
     """
 
@@ -45,14 +42,13 @@ class Connections:
         return np.asarray(self.kind != "normal")
 
     @property
-    def content(self) -> Floats:
-        """(n, k): what a connection says itself, without the counts over windows."""
-        own = [place for place, name in enumerate(_NUMBERS) if name not in OF_THE_SITE and not name.startswith("dst_host")]
-        return np.column_stack([self.numbers[:, own], self.suggested])
+    def signature(self) -> NDArray[np.bool_]:
+        """(n,): a login service that answered and let nobody in, or a file server that was written to."""
+        return np.asarray(self.suggested[:, :2].any(1))
 
     @property
     def everything(self) -> Floats:
-        """(n, 42): all numbers."""
+        """(n, 43): all numbers."""
         return np.column_stack([self.numbers, self.suggested])
 
     def take(self, rows: NDArray[Any]) -> "Connections":
@@ -79,6 +75,7 @@ def read(path: Path) -> Connections:
     login = np.isin(raw["service"], LOGIN)
     suggested = [
         login & (numbers["logged_in"] == 0) & (numbers["dst_bytes"] > 0),
+        (raw["service"] == "ftp_data") & (numbers["src_bytes"] == 0) & (numbers["dst_bytes"] > 0),
         np.log1p(numbers["src_bytes"]) - np.log1p(numbers["dst_bytes"]),
         login,
         (numbers["is_guest_login"] > 0).astype(np.float64) + (numbers["hot"] > 0),

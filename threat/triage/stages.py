@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest  # type: ignore[import-untyped]
 
 from threat.baseline import Baseline
-from threat.triage.density import Bins, Tree
 from threat.triage.nslkdd import Connections, Floats, Vocabulary
 from threat.vqc import encoding
 from threat.vqc.circuit import Architecture
@@ -18,16 +17,8 @@ from threat.vqc.training import Settings
 
 Scores: TypeAlias = Mapping[str, Floats]
 
-BINS = (5, 10)
-"""The density is the product of one tree with coarse bins and one with fine ones."""
-
 _BALANCED = 1000
 """A type with fewer connections than this counts more, by the root of what it lacks: seven warezmasters are no noise."""
-
-
-def classical(fit: Connections, score: Connections, seed: int) -> Scores:
-    """Boosting, isolation forest and tree density."""
-    return {"boosting": boosting(fit, score, seed), "forest": forest(fit, score, seed), "density": density(fit, score)}
 
 
 def boosting(fit: Connections, score: Connections, seed: int) -> Floats:
@@ -61,20 +52,6 @@ def forest(fit: Connections, score: Connections, seed: int) -> Floats:
 
     model = IsolationForest(n_estimators=300, max_samples=512, random_state=seed)
     return np.asarray(-model.fit(table(fit)[~fit.attack]).score_samples(table(score)))
-
-
-def density(fit: Connections, score: Connections) -> Floats:
-    """How improbable a connection's own features are among normal ones."""
-    normal, words = fit.take(~fit.attack), Vocabulary(fit.words)
-    total = np.zeros(len(score.kind))
-    for count in BINS:
-        bins = Bins.fit(normal.content, count)
-
-        def codes(events: Connections, bins: Bins = bins) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-            return np.column_stack([bins.codes(events.content), words.codes(events.words)])
-
-        total += Tree(codes(normal), [*bins.sizes, *words.sizes]).strangeness(codes(score))
-    return total
 
 
 def second_opinions(fit: Connections, score: Connections, seed: int, qubits: int = 4) -> Scores:
