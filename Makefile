@@ -6,7 +6,7 @@ PYTHON_BIN := .venv/bin
 UV ?= uv
 
 # What `make bench` runs, in this order.
-BENCHMARKS := throughput manifest_signing signer latency chaos tamper cutover verifier_memory em_engines em_agreement tls vqc
+BENCHMARKS := throughput manifest_signing signer latency chaos tamper cutover verifier_memory em_engines em_agreement tls vqc threats
 
 LOCK := pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
