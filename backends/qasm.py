@@ -65,8 +65,9 @@ class Program:
     measured: tuple[int, ...]
 
 
+@lru_cache(maxsize=64)
 def load(source: str) -> QuantumCircuit:
-    """The circuit of an OpenQASM 3 source, its measurements included.
+    """The circuit of an OpenQASM 3 source, its measurements included; kept, and so not to be changed: parsing takes the longest.
 
     Raises:
         QasmError: it does not parse, is larger than the limits above, or uses control flow, input parameters,

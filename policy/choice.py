@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from backends.terms import cost
 from em.methods import METHODS, Cost, Method
-from policy.closed_form import Noise, Prediction, predict
+from policy.closed_form import Noise, Prediction, predict, seconds
 from policy.demand import Demand
+from schemas.calibration import Price
 from schemas.jobs import Sla
 
 AS_GOOD = 1.1
@@ -44,6 +46,40 @@ class Option:
         """The option of a method by its name, under the noise that the backend has for this demand."""
         scales = [float(scale) for scale in cost.shots_by_scale if scale]
         return cls(METHODS[name], cost, predict(seen, demand.target, METHODS[name], scales, demand.workload.shots))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a job may take on a backend.
+
+    Attributes:
+        seconds: until its deadline, from its request on; None for no deadline.
+        usd: at most; None for any.
+        price: of the backend.
+        noise: how long a circuit and a shot take there.
+    """
+
+    seconds: float | None
+    usd: float | None
+    price: Price
+    noise: Noise
+
+    def allow(self, option: Option) -> bool:
+        """Whether an option keeps them."""
+        takes = seconds(self.noise, option.cost.shots_by_scale)
+        dear = self.usd is not None and cost(self.price, option.cost.shots, takes) > self.usd
+        return not dear and (self.seconds is None or takes <= self.seconds)
+
+
+def within(options: Sequence[Option], limits: Limits) -> tuple[list[Option], str]:
+    """The options that keep the limits, and a sentence where they matter; all of them where none does: the scheduler says no."""
+    kept = [option for option in options if limits.allow(option)]
+    if len(kept) == len(options):
+        return [*options], ""
+    if not kept:
+        return [*options], "No method keeps the limits of time and money."
+    least = min(options, key=lambda option: option.error)
+    return kept, "" if least in kept else f"{least.method.name} would take too long or cost too much."
 
 
 def largest_error(sla: Sla) -> float | None:

@@ -48,13 +48,22 @@ class Demand:
         circuits: features of each.
         target: the observable that noise hurts most; SLAs are judged by it.
         workload: what methods make circuits of.
+        source, observable: whose target it is; None for counts.
+        source, observable: whose target it is; None for counts.
         method: that the job insists on; None for any that runs the circuits as wide as they are.
     """
 
     circuits: tuple[CircuitFeatures, ...]
     target: Target
     workload: Workload
+    source: str = ""
+    observable: Observable | None = None
     method: Method | None = None
+
+    @property
+    def hardest(self) -> CircuitFeatures:
+        """The circuit of the target."""
+        return _parsed(self.source)[1]
 
     @property
     def width(self) -> int:
@@ -80,17 +89,18 @@ class Demand:
             JobInvalidError: a circuit or an observable is at fault; the sentence names it.
         """
         circuits = [_read(source, number) for number, source in enumerate(job.circuits)]
-        targets = []
-        for circuit, known in circuits:
+        targets: list[tuple[Target, str, Observable | None]] = []
+        for source, known in zip(job.circuits, circuits, strict=True):
             check_widths(job.observables, known.qubits)
-            targets += [_target(circuit, known, observable) for observable in job.observables] or [_counts_target(known)]
-        hardest = max(targets, key=lambda target: target.difficulty)
-        return cls(tuple(known for _, known in circuits), hardest, Workload.of(job), METHODS.get(job.method))
+            targets += [(_target(source, observable), source, observable) for observable in job.observables]
+            targets += [] if job.observables else [(_counts_target(known), source, None)]
+        hardest, source, observable = max(targets, key=lambda target: target[0].difficulty)
+        return cls(tuple(circuits), hardest, Workload.of(job), source, observable, METHODS.get(job.method))
 
 
-def _read(source: str, number: int) -> tuple[QuantumCircuit, CircuitFeatures]:
+def _read(source: str, number: int) -> CircuitFeatures:
     try:
-        return _parsed(source)
+        return _parsed(source)[1]
     except JobInvalidError as error:
         raise JobInvalidError(f"circuit {number}: {error}") from error
 
@@ -107,7 +117,9 @@ def _counts_target(known: CircuitFeatures) -> Target:
     return Target(known.two_qubit_gates, known.one_qubit_gates, known.measured_qubits or known.qubits, 1.0, 1.0)
 
 
-def _target(circuit: QuantumCircuit, known: CircuitFeatures, observable: Observable) -> Target:
+@lru_cache(maxsize=1024)
+def _target(source: str, observable: Observable) -> Target:
+    circuit, known = _parsed(source)
     sizes = {pauli: abs(coefficient) for pauli, coefficient in coefficients(observable).items()}
     total = sum(sizes.values())
     if not total:

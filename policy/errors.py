@@ -7,3 +7,7 @@ class PolicyError(Exception):
 
 class RegionError(PolicyError):
     """A backend has no connected set of working qubits that is large enough."""
+
+
+class ModelError(PolicyError):
+    """A model cannot be used; a sentence. Whoever recommends falls back to the closed form, and says so."""

@@ -1,4 +1,4 @@
-"""The recommender: for every backend, which method, what it costs and how well it should do."""
+"""The recommender: for every backend, which method, what it costs and how well it should do; learned, or in closed form."""
 
 import json
 from collections.abc import Mapping
@@ -6,12 +6,13 @@ from functools import lru_cache
 
 from em.errors import JobInvalidError
 from em.methods import METHODS, Cost, Workload
-from policy.choice import AUTOMATIC, Option, choose
-from policy.closed_form import Prediction, noise, seconds
+from policy.choice import AUTOMATIC, Limits, Option, choose, within
+from policy.closed_form import Noise, Prediction, noise, seconds
 from policy.demand import Demand
 from policy.device import Device
 from policy.errors import RegionError
-from policy.words import reason
+from policy.learned import Judgement, Learned
+from policy.words import reason, trust
 from schemas.calibration import CalibrationUpdated
 from schemas.jobs import EmRecommended, JobRequested
 from schemas.mitigation import MethodScore, Recommendation, Unfit
@@ -26,14 +27,16 @@ _DEVIATIONS = 1.5
 
 
 class Recommender:
-    """Fills `em.recommended` from what the calibrations say; nothing is learned, nothing runs.
+    """Fills `em.recommended` from what the calibrations say, by a model where one is given and knows such jobs.
 
     Attributes:
         calibrations: backend -> its latest calibration; a live view.
+        learned: the model, or the sentence that says why there is none, empty where none is wanted.
     """
 
-    def __init__(self, calibrations: Mapping[str, CalibrationUpdated]) -> None:
+    def __init__(self, calibrations: Mapping[str, CalibrationUpdated], learned: Learned | str = "") -> None:
         self.calibrations = calibrations
+        self.learned = learned
         self._devices: dict[str, Device] = {}
 
     def recommend(self, job: JobRequested) -> EmRecommended:
@@ -48,24 +51,34 @@ class Recommender:
         except JobInvalidError as error:
             problems.append(str(error))
         if not problems:
+            judged = self._judged(job, demand, calibrations)
             for name, calibration in calibrations.items():
                 try:
-                    candidates.append(_recommendation(job, demand, costs, self._device(name, calibration)))
+                    candidates.append(_recommendation(job, demand, costs, self._device(name, calibration), judged[name]))
                 except RegionError as error:
                     unfit.append(Unfit(backend=name, calibration_id=calibration.calibration_id, reason=f"{error}{demand.copies}"))
+        asked = not problems and any(isinstance(judgement, Judgement) for judgement in judged.values())
         return EmRecommended(
             job_id=job.job_id,
             job=job,
             candidates=tuple(candidates),
             unfit=tuple(unfit),
             problems=tuple(problems),
-            model_version=MODEL_VERSION,
+            model_version=self.learned.model.version if asked and isinstance(self.learned, Learned) else MODEL_VERSION,
         )
 
     def warm(self) -> None:
         """Takes the second that the first circuit of a process costs (imports, the transpiler) before a job has to wait for it."""
         source = "OPENQASM 3.0; include 'stdgates.inc'; qubit[2] q; h q[0]; cx q[0], q[1];".replace("'", '"')
         self.recommend(JobRequested(job_id="warm-up", circuits=(source,)))
+
+    def _judged(
+        self, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated]
+    ) -> Mapping[str, Judgement | str]:
+        if isinstance(self.learned, str):
+            return dict.fromkeys(calibrations, self.learned)
+        wide_enough = {name: each for name, each in calibrations.items() if len(self._device(name, each).working) >= demand.width}
+        return dict.fromkeys(calibrations, "") | self.learned.judge(job, demand, wide_enough)
 
     def _device(self, name: str, calibration: CalibrationUpdated) -> Device:
         """The prepared calibration; prepared anew when its id changes."""
@@ -104,11 +117,21 @@ def _cost(name: str, workload: Workload, parameters: str) -> Cost:
     return METHODS[name].cost(workload, json.loads(parameters))
 
 
-def _recommendation(job: JobRequested, demand: Demand, costs: Mapping[str, Cost], device: Device) -> Recommendation:
-    seen = noise(demand.target, demand.largest, device.region(demand.width))
-    options = sorted((Option.of(name, cost, seen, demand) for name, cost in costs.items()), key=lambda option: option.error)
-    chosen = choose(options, job.sla)
-    low, high = _interval(chosen.prediction)
+def _recommendation(
+    job: JobRequested, demand: Demand, costs: Mapping[str, Cost], device: Device, judged: Judgement | str
+) -> Recommendation:
+    region = device.region(demand.width)
+    if isinstance(judged, Judgement):
+        seen = judged.placement.noise
+        found = [Option(METHODS[name], cost, Prediction(judged.errors[name], 0.0)) for name, cost in costs.items()]
+    else:
+        seen = noise(demand.target, demand.largest, region)
+        found = [Option.of(name, cost, seen, demand) for name, cost in costs.items()]
+    options = sorted(found, key=lambda option: option.error)
+    allowed, limited = within(options, _limits(job, device, seen))
+    chosen = choose(allowed, job.sla)
+    low, high = _interval(chosen.prediction, judged)
+    said = (reason(chosen, options, seen, job.sla), limited, trust(judged, chosen))
     return Recommendation(
         backend=device.name,
         calibration_id=device.calibration.calibration_id,
@@ -125,7 +148,7 @@ def _recommendation(job: JobRequested, demand: Demand, costs: Mapping[str, Cost]
         confidence=CONFIDENCE,
         execution_seconds=seconds(seen, chosen.cost.shots_by_scale),
         qubits=demand.width,
-        reason=reason(chosen, options, seen, job.sla),
+        reason=" ".join(filter(None, said)),
         ranking=tuple(
             MethodScore(method=option.method.name, expected_error=option.error, shot_overhead=max(1.0, option.cost.overhead))
             for option in options
@@ -133,12 +156,20 @@ def _recommendation(job: JobRequested, demand: Demand, costs: Mapping[str, Cost]
     )
 
 
+def _limits(job: JobRequested, device: Device, seen: Noise) -> Limits:
+    until = None if job.deadline is None else (job.deadline - job.requested_at).total_seconds()
+    return Limits(until, job.max_cost_usd, device.calibration.price, seen)
+
+
 def fidelity(error: float) -> float:
     """1 - error / 2: from an error in units of the spectral bound, at most 2, to [0, 1]."""
     return min(1.0, max(0.0, 1 - error / 2))
 
 
-def _interval(prediction: Prediction) -> tuple[float, float]:
+def _interval(prediction: Prediction, judged: Judgement | str) -> tuple[float, float]:
     """Fidelities of the largest and of the smallest error that are likely."""
-    worst = min(2.0, _BIAS_RANGE * prediction.bias + _DEVIATIONS * prediction.deviation)
-    return fidelity(worst), 1.0
+    if isinstance(judged, Judgement):
+        worst = judged.quantile * prediction.error
+    else:
+        worst = _BIAS_RANGE * prediction.bias + _DEVIATIONS * prediction.deviation
+    return fidelity(max(worst, prediction.error)), 1.0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from policy.choice import Option, largest_error
 from policy.closed_form import Noise
+from policy.learned import Judgement
 from schemas.jobs import Sla
 
 _NEGLIGIBLE = 0.99
@@ -25,6 +26,17 @@ def reason(chosen: Option, options: Sequence[Option], seen: Noise, sla: Sla) -> 
     if limit is not None and chosen.error <= limit and least is not chosen:
         choice += f"; {least.method.name} would come to {least.error:.3f}, but this is the cheapest that meets the SLA"
     return f"{noise} {choice}."
+
+
+def trust(judged: Judgement | str, chosen: Option) -> str:
+    """How sure the model is, and what the method costs in spread; or why the closed form had to do."""
+    if isinstance(judged, str):
+        return f"Closed form, since {judged}." if judged else ""
+    clean, noisy = judged.placement.signal.values[:2]
+    return (
+        f"Of a value near {clean:+.2f} the gates should leave {noisy:+.2f}; {judged.overheads[chosen.method.name]:.1f} shots stand "
+        f"for one of raw's. The model is {judged.confidence:.0%} sure that no method is 10 % better than the best it sees."
+    )
 
 
 def _dominant(seen: Noise) -> str:

@@ -1,0 +1,128 @@
+"""The learned policy: what a model expects of each method on each candidate, or the sentence that says why it is not asked."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.device import Device
+from backends.errors import BackendError
+from em.methods import METHODS
+from policy.choice import AUTOMATIC
+from policy.demand import Demand
+from policy.features import NAMES, PLACE, table
+from policy.model import Model
+from policy.placement import Placement, placed
+from policy.prior import prior
+from policy.signal import GATES
+from schemas.calibration import CalibrationUpdated
+from schemas.errors import InputError
+from schemas.jobs import JobRequested
+
+_KEPT = 4096  # placements, of circuits on candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A candidate, judged by a model.
+
+    Attributes:
+        placement: what the circuit meets there.
+        errors: method -> expected |error|, in units of the observable's bound.
+        overheads: method -> shots that it needs for each of raw's, for as small a standard error.
+        confidence: chance that no method is more than 10 % better than the one that is expected to be the best.
+        quantile: the error of a run / the expected one, that intervals reach to.
+    """
+
+    placement: Placement
+    errors: Mapping[str, float]
+    overheads: Mapping[str, float]
+    confidence: float
+    quantile: float
+
+
+class Learned:
+    """A model with what it has compiled. One for each process."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._devices: dict[str, Device] = {}
+        self._placements: OrderedDict[tuple[str, str, str, int], Placement | str] = OrderedDict()
+
+    def judge(
+        self, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated]
+    ) -> dict[str, Judgement | str]:
+        """Backend -> its judgement, or why the closed form has to do; all candidates in one call of the model."""
+        refusal = self._refusal(job, demand)
+        if refusal or demand.observable is None:
+            return dict.fromkeys(calibrations, refusal)
+        found = {name: self._placement(job, demand, each) for name, each in calibrations.items()}
+        there = {name: place for name, place in found.items() if isinstance(place, Placement)}
+        said: dict[str, Judgement | str] = {name: place for name, place in found.items() if isinstance(place, str)}
+        return said | (self._judged(demand, there) if there else {})
+
+    def _refusal(self, job: JobRequested, demand: Demand) -> str:
+        limits = self.model.about["limits"]
+        if demand.observable is None:
+            return "the model knows no jobs for counts"
+        if job.method not in ("auto", *AUTOMATIC):
+            return f"the model does not know {job.method}"
+        if job.method != "auto" and METHODS[job.method].parameters(job.method_parameters) != METHODS[job.method].parameters({}):
+            return f"the model knows {job.method} with its own parameters only"
+        if demand.hardest.qubits > limits["qubits"]:
+            return f"the model knows circuits of up to {limits['qubits']} qubits, this has {demand.hardest.qubits}"
+        if demand.hardest.two_qubit_gates > limits["gates"]:
+            return f"the model knows circuits of up to {limits['gates']} two-qubit gates, this has {demand.hardest.two_qubit_gates}"
+        return ""
+
+    def _placement(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated) -> Placement | str:
+        assert demand.observable is not None  # noqa: S101 - refused before
+        key = calibration.calibration_id, demand.source, demand.observable.model_dump_json(), job.optimization_level
+        if key not in self._placements:
+            self._placements[key] = self._placed(job, demand, calibration)
+            if len(self._placements) > _KEPT:
+                self._placements.popitem(last=False)
+        self._placements.move_to_end(key)
+        return self._placements[key]
+
+    def _placed(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated) -> Placement | str:
+        assert demand.observable is not None  # noqa: S101 - refused before
+        strange = sorted(set(calibration.basis_gates) - GATES)
+        if strange:
+            return f"the model does not know the gates {', '.join(strange)}"
+        try:
+            return placed(self._device(calibration), demand.source, demand.observable, job.optimization_level)
+        except (BackendError, InputError) as error:
+            return f"the circuit could not be compiled: {error}"
+
+    def _device(self, calibration: CalibrationUpdated) -> Device:
+        known = self._devices.get(calibration.backend)
+        if known is None or known.calibration.calibration_id != calibration.calibration_id:
+            known = self._devices[calibration.backend] = Device(calibration)
+        return known
+
+    def _judged(self, demand: Demand, there: Mapping[str, Placement]) -> dict[str, Judgement | str]:
+        shots = np.full(len(AUTOMATIC), float(demand.workload.shots))
+        places = list(there.values())
+        known = prior(demand.target, places, AUTOMATIC, shots)
+        features = table(demand.target, demand.hardest, places, methods=AUTOMATIC, shots=shots, seen=known)
+        said = self.model.predict(features)
+        judged: dict[str, Judgement | str] = {}
+        for index, (name, place) in enumerate(there.items()):
+            if said.distances[index] > self.model.threshold:
+                judged[name] = self._strange(features[index, 0], float(said.distances[index]))
+                continue
+            errors, overheads = (dict(zip(AUTOMATIC, row[index].tolist(), strict=True)) for row in (said.errors, said.overheads))
+            judged[name] = Judgement(place, errors, overheads, float(said.confidence[index]), self.model.quantile)
+        return judged
+
+    def _strange(self, row: Sequence[float], distance: float) -> str:
+        """The sentence that names what is farthest from what the model knows."""
+        known = self.model.reference
+        away = np.abs((np.asarray(row, dtype=float)[list(PLACE)] - known.mean) / known.scale)
+        worst = int(away.argmax())
+        return (
+            f"this is unlike what the model knows (distance {distance:.1f} > {self.model.threshold:.1f}; "
+            f"{NAMES[PLACE[worst]]} is {away[worst]:.1f} standard deviations away)"
+        )

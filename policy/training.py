@@ -1,0 +1,140 @@
+"""Fits a model to a data set: a forest for what the closed form leaves of each method's error, a network for the overhead."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skl2onnx import to_onnx  # type: ignore[import-untyped]
+from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped]
+from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
+from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
+from sklearn.neural_network import MLPRegressor  # type: ignore[import-untyped]
+from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
+
+from em.learned.conformal import quantile
+from em.learned.novelty import reference
+from policy.choice import AUTOMATIC
+from policy.examples import Examples
+from policy.features import FEATURES, NAMES, PLACE
+from policy.model import FORMAT, Model, gaps, load, write_description
+
+Floats = NDArray[np.float64]
+Say = Callable[[str], None]
+
+COVERAGE = 0.9
+"""Of the intervals: the share of runs whose fidelity lies inside."""
+
+USUAL = 0.99
+"""Of the candidates like those that were learned from, so many are in range."""
+
+FITTED = ("fit", "early")
+"""Groups that forests are fitted to; `conformal` is for intervals, thresholds and confidences, the rest for judging."""
+
+CLOSE = np.log(1.1)
+_REFERENCES = 2000
+_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a model is.
+
+    Attributes:
+        trees, leaves: of the forest.
+        hidden: neurons of the network's layers.
+    """
+
+    trees: int = 40
+    leaves: int = 900
+    hidden: tuple[int, ...] = (24, 12)
+
+
+def train(
+    data: Examples, seed: int, folder: Path, sizes: Sizes, *, about: Mapping[str, Any], say: Say = lambda text: None
+) -> Model:
+    """Fits, calibrates, writes the model's files into the folder, and returns it as it ships.
+
+    Args:
+        data: all groups; those for judging are left alone.
+        about: what else `model.json` shall say.
+    """
+    fitted, kept = data.where(np.isin(data.group, FITTED)), data.where(data.group == "conformal")
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"fitting to {len(fitted):,} cases x {len(AUTOMATIC)} methods")
+    _export(forest(fitted, seed, sizes), folder / "forest.onnx", len(NAMES))
+    _export(network(fitted, seed, sizes), folder / "overhead.onnx", len(NAMES))
+    say("judging itself on families that it does not know")
+    confidence, width = confident(data.where(np.isin(data.group, (*FITTED, "conformal"))), seed, sizes)
+    _export(confidence, folder / "confidence.onnx", width)
+    known = reference(fitted.features[:, 0, PLACE].astype(float), _REFERENCES, seed)
+    np.savez_compressed(folder / "novelty.npz", mean=known.mean, scale=known.scale, rows=known.rows.astype(np.float32))
+    description = {
+        "format": FORMAT,
+        "features": list(FEATURES),
+        "methods": list(AUTOMATIC),
+        "quantile": 0.0,
+        "threshold": 0.0,
+        "coverage": COVERAGE,
+        "seed": seed,
+        "sizes": asdict(sizes),
+        "cases": len(fitted),
+        **about,
+    }
+    write_description(folder, description)
+    predicted = load(folder).predict(kept.features)
+    description["quantile"] = quantile(scores(predicted.errors, kept, seed), COVERAGE)
+    description["threshold"] = quantile(predicted.distances, USUAL)
+    write_description(folder, description)
+    return load(folder)
+
+
+def forest(data: Examples, seed: int, sizes: Sizes) -> Any:
+    """Of log (true error / predicted by the closed form with the signal); what is near the best counts more."""
+    logs = np.log(np.maximum(data.errors, 1e-6))
+    behind = logs - logs.min(axis=1, keepdims=True)
+    found = RandomForestRegressor(
+        sizes.trees, max_leaf_nodes=sizes.leaves, min_samples_leaf=5, max_features=0.5, max_samples=0.4, random_state=seed
+    )
+    rows = data.features.reshape(-1, len(NAMES))
+    return found.fit(rows, (logs - data.features[:, :, 0]).reshape(-1), sample_weight=(0.2 + np.exp(-3 * behind)).reshape(-1))
+
+
+def network(data: Examples, seed: int, sizes: Sizes) -> Any:
+    """Of log (variance x shots of a method / of raw): how many shots stand for one of raw's."""
+    found = make_pipeline(StandardScaler(), MLPRegressor(sizes.hidden, random_state=seed, early_stopping=True, max_iter=60))
+    return found.fit(data.features.reshape(-1, len(NAMES)), np.clip(np.log(data.overheads), -5.0, 15.0).reshape(-1))
+
+
+def confident(data: Examples, seed: int, sizes: Sizes) -> tuple[Any, int]:
+    """A forest for the chance that a pick is within 10 % of the best, fitted to picks in families left out; and its width."""
+    smaller = Sizes(max(10, sizes.trees // 2), sizes.leaves, sizes.hidden)
+    errors = np.empty_like(data.errors)
+    for inside, outside in GroupKFold(_FOLDS).split(data.errors, groups=data.family):
+        known = data.where(np.isin(np.arange(len(data)), inside))
+        left = data.features[outside]
+        errors[outside] = np.exp(
+            left[:, :, 0] + forest(known, seed, smaller).predict(left.reshape(-1, len(NAMES))).reshape(left.shape[:2])
+        )
+    picked = data.errors[np.arange(len(data)), errors.argmin(axis=1)]
+    good = (np.log(picked / data.errors.min(axis=1)) <= CLOSE).astype(float)
+    rows = gaps(errors, data.features)
+    found = RandomForestRegressor(40, min_samples_leaf=80, max_features=0.4, max_samples=0.5, random_state=seed)
+    return found.fit(rows, good), rows.shape[1]
+
+
+def scores(errors: Floats, data: Examples, seed: int) -> Floats:
+    """(cases,): the error of one run of the pick / the predicted error."""
+    rows, picks = np.arange(len(data)), errors.argmin(axis=1)
+    draw = np.random.default_rng(seed).standard_normal(len(data))
+    achieved = np.abs(data.bias[rows, picks] + data.deviation[rows, picks] * draw)
+    return np.asarray(achieved / errors[rows, picks])
+
+
+def _export(regressor: Any, path: Path, width: int) -> None:
+    """As ONNX, in single precision."""
+    kinds = [("features", FloatTensorType([None, width]))]
+    path.write_bytes(to_onnx(regressor, initial_types=kinds, target_opset={"": 17, "ai.onnx.ml": 3}).SerializeToString())
