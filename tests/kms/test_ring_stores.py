@@ -12,9 +12,12 @@ import postgres
 import pytest
 from soft_token import SoftToken
 
-from kms import keyring
+from kms import epochs, keyring
+from kms.epoch_ring import read_policy, write_policy
+from kms.epochs import DUAL, FIRST, PHASES, POST_QUANTUM
 from kms.errors import KeyRingError, NotInForce, UnknownKey, WrongTransition, WrongUse
 from kms.keyring import NOTICE, KeyRing
+from kms.migration import current, start
 from kms.rotation import Policy, due, policies, set_policy
 from schemas.record import now
 
@@ -218,6 +221,16 @@ def test_what_fails_halfway_changes_nothing(ring, monkeypatch):
 def process(place, pause=0.0):
     command = [sys.executable, "-m", "soft_token", place, str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="tests/kms")
+
+
+def test_policy_epochs_are_kept_and_two_that_write_at_once_do_not_lose_one(ring, place):
+    dual = epochs.Policy((FIRST,)).following(PHASES[DUAL], now())
+    write_policy(ring.store, dual)
+    with pytest.raises(KeyRingError, match="changed meanwhile"):
+        write_policy(ring.store, epochs.Policy((FIRST,)).following(PHASES[POST_QUANTUM], now()))
+    assert read_policy(KeyRing.open(place).store) == dual
+    begun = start(ring, POST_QUANTUM, [])
+    assert current(KeyRing.open(place).store) == begun
 
 
 @pytest.fixture(autouse=True)
