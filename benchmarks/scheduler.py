@@ -339,7 +339,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     routing(1000, 30 if quick else 200)
     replanning(1000 if quick else 10_000, 10)
-    windows((20, 50) if quick else (20, 50, 100, 200), 2 if quick else 8)
+    windows((20, 50) if quick else (20, 50, 100, 200), 2 if quick else 5)
     crypto(5_000 if quick else 100_000)
     memory(2_000 if quick else 20_000)
 
