@@ -6,6 +6,7 @@ from agents import AGENTS, build
 from schemas.calibration import CalibrationUpdated
 from schemas.jobs import EmRecommended, JobCancel, JobCompleted, JobRequested, JobRouted, JobStatus
 from schemas.manifests import LogCheckpoint, ManifestRequested, ManifestSigned
+from schemas.threats import ThreatEscalated, ThreatObserved, ThreatScored
 from streams.agent import Agent
 from streams.errors import DeclarationError, SettingsError
 from streams.settings import Settings
@@ -21,7 +22,19 @@ FLOW = {
         {JobRouted},
     ),
     "executor": ({JobRouted}, {JobStatus, JobCompleted}, {(HeldByKey, JobStatus), (LatestByKey, JobCancel)}, {JobCompleted}),
+    "threat": (
+        {ThreatObserved},
+        {ThreatScored, ThreatEscalated, JobRequested, JobCancel},
+        {(HeldByKey, ThreatEscalated), (LatestByKey, JobCompleted)},
+        {ThreatScored},
+    ),
     "signer": ({ManifestRequested}, {ManifestSigned, LogCheckpoint}, {(LastHeld, LogCheckpoint)}, set()),
+    "threat": (
+        {ThreatObserved},
+        {ThreatScored, ThreatEscalated, JobRequested, JobCancel},
+        {(HeldByKey, ThreatEscalated), (LatestByKey, JobCompleted)},
+        {ThreatScored},
+    ),
 }
 """Agent -> what it reads, writes, views, and attests."""
 
