@@ -22,12 +22,6 @@ FLOW = {
         {JobRouted},
     ),
     "executor": ({JobRouted}, {JobStatus, JobCompleted}, {(HeldByKey, JobStatus), (LatestByKey, JobCancel)}, {JobCompleted}),
-    "threat": (
-        {ThreatObserved},
-        {ThreatScored, ThreatEscalated, JobRequested, JobCancel},
-        {(HeldByKey, ThreatEscalated), (LatestByKey, JobCompleted)},
-        {ThreatScored},
-    ),
     "signer": ({ManifestRequested}, {ManifestSigned, LogCheckpoint}, {(LastHeld, LogCheckpoint)}, set()),
     "threat": (
         {ThreatObserved},
