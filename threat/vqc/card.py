@@ -24,7 +24,8 @@ def card(model: Model, lines: Sequence[Line], command: str) -> str:
     parts = [
         f"# {model.name}, version {model.version}",
         "A ZZ feature map (one repetition), real amplitudes (three), and the parity of all qubits as the score; "
-        f"{model.architecture.qubits} qubits, {model.architecture.weights} weights, {kind}. `docs/quantum-classifier.md` explains it.",
+        f"{model.architecture.qubits} qubits, {model.architecture.weights} weights, {kind}. "
+        "`docs/quantum-classifier.md` explains it.",
         f"- Made by `{command}`; the same seed gives the same model, up to the rounding of the machine.\n"
         f"- Data: {about['data']}; {about['events']:,} events learned from, {about['held_out']:,} held out.\n"
         f"- Loss at the end: {about['loss']:.4f} nats an event.",
