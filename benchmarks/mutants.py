@@ -9,8 +9,8 @@ compared with fourteen nights of the clean code by the nightly's own test. A mut
 last bit, under that night's seed, changed nothing that a result depends on (an error message, a default that nobody takes): it is
 listed, not counted.
 
-Only what a mutant changes is run again: a method that gives the clean numbers on a third of the circuits keeps the clean
-night's, the others are measured in turn until one raises the alarm; the exact distributions that clean nights needed are kept.
+Only what a mutant changes is run again: the exact distributions that clean nights needed are kept, and a mutant whose replay (the
+part of a night that has the same seed every night) raises the alarm needs no more than that; the others do the whole night.
 Each mutant runs in a process of its own, forked before any of our code was imported. The control is the clean code, on nights of
 other seeds; most of the time goes into twirled and cancelled circuits, which differ from night to night. `--mutants` and
 `--nights` make it shorter.
@@ -42,7 +42,6 @@ import numpy as np
 import onnxruntime
 import openqasm3
 import pyarrow as pa
-import pyarrow.compute as pc
 import pydantic
 import qiskit
 import qiskit_aer
@@ -255,8 +254,8 @@ class Known:
         return known
 
 
-def measured(known: Known, seed: int, kept: dict[int, Any], names: Sequence[str], circuits: int = CIRCUITS) -> tuple[pa.Table, int]:
-    """(results, failed tasks) of a night; `kept` has distributions, and gets new ones."""
+def measured(known: Known, scope: Any, kept: dict[int, Any]) -> tuple[pa.Table, int]:
+    """(results, failed tasks) of a scope; `kept` has distributions, and gets new ones."""
     from em.engines.pauli_transfer import PauliTransfer
     from em.harness.measure import measure
     from em.harness.plan import batch
@@ -271,10 +270,9 @@ def measured(known: Known, seed: int, kept: dict[int, Any], names: Sequence[str]
 
     PauliTransfer.distributions = distributions  # type: ignore[method-assign]
     try:
-        scope = replace(known.scope, methods=tuple(names), seed=seed)
         tables, failed = [], 0
         for drawn in known.circuits.values():
-            job = batch(scope, drawn[:circuits], known.ids, ())
+            job = batch(scope, drawn[: scope.circuits], known.ids, ())
             assert job is not None
             done = measure(job, known.encoded)
             tables.append(done.results.append_column("family", pa.array([job.family] * len(done.results))))
@@ -284,7 +282,15 @@ def measured(known: Known, seed: int, kept: dict[int, Any], names: Sequence[str]
         PauliTransfer.distributions = original  # type: ignore[method-assign]
 
 
-def alarms(tonight: pa.Table, history: Sequence[pa.Table]) -> list[str]:
+def night_and_replay(known: Known, seed: int, names: Sequence[str]) -> tuple[Any, Any]:
+    """The scopes of a night of these methods, and of what it replays."""
+    from em.harness.night import replayed
+
+    scope = replace(known.scope, methods=tuple(names), seed=seed)
+    return scope, replayed([scope])[0]
+
+
+def alarms(tonight: "Tables", history: Sequence["Tables"]) -> list[str]:
     """What the nightly's test says."""
     from datetime import date, timedelta
 
@@ -292,11 +298,19 @@ def alarms(tonight: pa.Table, history: Sequence[pa.Table]) -> list[str]:
     from em.harness.regression import compare
 
     nights = []
-    for number, rows in enumerate([*history, tonight]):
+    for number, tables in enumerate([*history, tonight]):
         night = Night(date(2026, 1, 1) + timedelta(number), f"{number:08d}", Path(f"night-{number}"))
-        night.__dict__["rows"] = rows
+        night.__dict__.update(rows=tables.rows, replays=tables.replays)
         nights.append(night)
     return [move.sentence for move in compare(nights[-1], nights[:-1]).regressions]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A night's results, and what it replayed."""
+
+    rows: pa.Table
+    replays: pa.Table
 
 
 COLUMNS = ("estimate", "standard_error", "raw", "shots", "abstained", "executions")
@@ -348,8 +362,8 @@ class Clean:
     """Nights of the clean code: those before, the last with its seed, and the distributions that it needed."""
 
     known: bytes
-    history: list[pa.Table]
-    night: pa.Table
+    history: list[Tables]
+    night: Tables
     seed: int
     kept: dict[int, Any]
 
@@ -360,21 +374,20 @@ def verdict(mutant: Mutant, clean: Clean) -> tuple[str, str]:
     def work() -> tuple[str, str]:
         sys.meta_path.insert(0, _Mutated(mutant))
         known, kept = Known.unpickled(clean.known), clean.kept
-        tonight, moved = clean.night, False
-        for name in methods():
-            probe, failed = measured(known, clean.seed, kept, [name], circuits=1)
-            if not failed and same(probe, clean.night):
-                continue
-            moved = True
-            rows, failed = measured(known, clean.seed, kept, [name])
-            if failed:
-                return "caught", f"{failed} tasks fail"
-            others = tonight.filter(pc.not_equal(tonight["method"], name))
-            tonight = pa.concat_tables([others, rows])
-            found = alarms(tonight, clean.history)
-            if found:
-                return "caught", found[0]
-        return ("missed" if moved else "same"), ""
+        scope, replay = night_and_replay(known, clean.seed, methods())
+        replays, failed = measured(known, replay, kept)
+        if failed:
+            return "caught", f"{failed} tasks fail"
+        found = alarms(replace(clean.night, replays=replays), clean.history)
+        if found:
+            return "caught", found[0]
+        rows, failed = measured(known, scope, kept)
+        if failed:
+            return "caught", f"{failed} tasks fail"
+        if same(rows, clean.night.rows):
+            return "same", ""
+        found = alarms(Tables(rows, replays), clean.history)
+        return ("caught", found[0]) if found else ("missed", "")
 
     fine, answer = forked(work, HANGS_SECONDS)
     return answer if fine else ("caught", answer)
@@ -395,13 +408,15 @@ def main() -> None:
         known, tables = Known(), []
         for seed in seeds:
             kept: dict[int, Any] = {}  # what the last of them needed is what mutants need
-            tables.append(measured(known, seed, kept, methods())[0])
+            tables.append(Tables(*(measured(known, scope, kept)[0] for scope in night_and_replay(known, seed, methods()))))
         return Clean(known.pickled(), tables[:-1], tables[-1], seeds[-1], kept)
 
     def false_alarms(some: Sequence[int]) -> list[tuple[int, list[str]]]:
         known, found = Known.unpickled(clean.known), []
         for seed in some:
-            said = alarms(measured(known, seed, dict(clean.kept), methods())[0], clean.history)
+            kept = dict(clean.kept)
+            tonight = Tables(*(measured(known, scope, kept)[0] for scope in night_and_replay(known, seed, methods())))
+            said = alarms(tonight, clean.history)
             found += [(seed, said)] if said else []
         return found
 
@@ -409,7 +424,7 @@ def main() -> None:
     if not fine:
         sys.exit(clean)
     console.print(
-        f"{HISTORY + 1} clean nights of {len(clean.night):,} estimates, {len(clean.kept):,} distributions each, "
+        f"{HISTORY + 1} clean nights of {len(clean.night.rows):,} estimates, {len(clean.kept):,} distributions each, "
         f"{time.perf_counter() - began:.0f} s"
     )
     chosen = drawn(arguments.mutants, arguments.seed)

@@ -139,6 +139,7 @@ def nightly(
     scopes = night.scopes(scope, _names(more), _names(copies), qubits)
     tonight = night.tonight(out, day, commit, scopes)
     runs = [measured(each, tonight.store, workers) for each in scopes]
+    runs += [measured(each, tonight.replay, workers) for each in night.replayed(scopes)]
     earlier = night.history(out, tonight, history)
     compared = compare(tonight, earlier)
     display(tonight.store, screen.console())

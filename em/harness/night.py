@@ -80,6 +80,16 @@ class Night:
         """Its results, read once."""
         return self.store.read()
 
+    @property
+    def replay(self) -> Store:
+        """What was done again under the seed of every night."""
+        return Store(self.folder / "replay")
+
+    @cached_property
+    def replays(self) -> pa.Table:
+        """Its rows, read once; none where the night has no such part."""
+        return self.replay.read()
+
     @cached_property
     def begun(self) -> datetime:
         """When its first task was begun, by what the rows say; the end of time for a night without results."""
@@ -137,6 +147,11 @@ def scopes(scope: Scope, more: tuple[str, ...], copies: tuple[str, ...], qubits:
     if copies and families and backends:
         found.append(replace(fewer(replace(scope, families=families, backends=backends), copies), qubits=_COPIED_QUBITS))
     return found
+
+
+def replayed(scopes: Sequence[Scope]) -> list[Scope]:
+    """One circuit of each family for each method on two devices with one budget, under the same seed every night."""
+    return [replace(each, circuits=1, budgets=each.budgets[-1:], backends=each.backends[:2], seed=0) for each in scopes]
 
 
 def _short(commit: str) -> str:

@@ -1,6 +1,7 @@
 """Tonight against the nights before: what moved, by how much, and since which commit."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from em.harness.change import ALARM, Change, change, least
 from em.harness.night import Night
+from em.harness.replay import Difference, differences
 from em.harness.summary import normalised
 
 Floats = NDArray[np.float64]
@@ -25,9 +27,10 @@ CHANNELS: Mapping[str, str] = MappingProxyType(
         "claimed": "mean standard error",
         "answered": "fraction of tasks with an estimate",
         "shots": "shots spent per task",
+        "replay": "results under the same seeds",
     }
 )
-"""What is watched of each series, errors in units of the observable's bound."""
+"""What is watched of each series, errors in units of the observable's bound; replays by `em.harness.replay`."""
 
 _SAMPLED = ("error", "value", "claimed", "answered")
 _LEAST_SHARED = 0.5  # of tonight's tasks: a night that measured fewer of them says little, and would cost the others theirs
@@ -39,7 +42,7 @@ class Move:
 
     Attributes:
         channel: of `CHANNELS`.
-        before, after: its mean over the tasks that all nights share.
+        before, after: its mean over the tasks that all nights share; NaN for a replay.
         since, until: the first night after the change and the last before it.
         worse: whether it moved for the worse; for the better, it asks for a new version.
         sentence: all of it in words.
@@ -107,6 +110,7 @@ def compare(night: Night, earlier: Sequence[Night]) -> Comparison:
                 deaf.append(f"{series[0]}/{series[1]}")
         else:
             unheard.append(f"{series[0]}/{series[1]}")
+    moves += [_replayed(each, night) for each in differences(night, earlier)]
     moves.sort(key=lambda move: not move.worse)
     return Comparison(tuple(earlier), tuple(moves), tests - len(unheard) * len(_SAMPLED), tuple(unheard), tuple(deaf))
 
@@ -137,6 +141,14 @@ def _better(channel: str, best: Change, error: Change | None, errors: Floats) ->
         before, after = _means(errors, best.night)
         return after < before
     return error is not None and error.z < 0
+
+
+def _replayed(found: Difference, night: Night) -> Move:
+    sentence = (
+        f"{found.series[0]}/{found.series[1]}: {found.sentence}, since {night.day}, commit {night.code} "
+        f"({_what_differs(found.before, night)})"
+    )
+    return Move(found.series, "replay", math.nan, math.nan, night, found.before, worse=True, sentence=sentence)
 
 
 def _means(values: Floats, night: int) -> tuple[float, float]:
@@ -211,7 +223,7 @@ class _Shared:
         tasks = [task for task in measured[-1].tasks if task in shared]
         numbers: dict[tuple[object, ...], int] = {}
         clusters = [numbers.setdefault(task[:2], len(numbers)) for task in tasks]
-        channels = {name: np.column_stack([_aligned(each, tasks, name) for each in measured]) for name in CHANNELS}
+        channels = {name: np.column_stack([_aligned(each, tasks, name) for each in measured]) for name in (*_SAMPLED, "shots")}
         return cls(np.array(clusters, dtype=np.intp), channels)
 
 
