@@ -6,6 +6,7 @@ from backends import registry
 from em.harness.measure import measure
 from em.harness.plan import Scope, batch
 from em.harness.store import FAILED, RESULTS, Store
+from em.methods import mitigated
 from schemas.calibration import CalibrationUpdated
 from schemas.codec import encode
 
@@ -15,7 +16,8 @@ def snapshots(*names: str) -> dict[str, CalibrationUpdated]:
 
 
 def measured(scope: Scope, root: Path) -> Store:
-    """Measures a scope without other processes."""
+    """Measures a scope without other processes; nothing is remembered of code that a test has changed since."""
+    mitigated._laid_out.cache_clear()
     store, calibrations = Store(root), snapshots(*scope.backends)
     encoded = {name: encode(calibration) for name, calibration in calibrations.items()}
     with store.writing(lambda: None):

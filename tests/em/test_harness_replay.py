@@ -12,15 +12,9 @@ from em.harness import night as nights_of
 from em.harness.night import Night
 from em.harness.plan import Scope
 from em.harness.regression import compare
-from em.methods import mitigated, readout, zne
+from em.methods import readout, zne
 
 SCOPE = Scope(("ising",), 1, ("raw", "readout", "zne-linear"), (1000,), ("aer_noisy",))
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
-    """What the code laid out before it was changed."""
-    mitigated._laid_out.cache_clear()
 
 
 def night(root: Path, day: int) -> Night:
