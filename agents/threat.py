@@ -11,14 +11,14 @@ from streams.views import HeldByKey, LatestByKey
 from threat.classical import DATA, Classical
 from threat.escalation import Answers, Escalation, recent, subject
 from threat.features import COLUMNS
+from threat.schedules.shelf import Shelf
 from threat.scoring import Scorer
-from threat.vqc.model import shipped
 
 
 def build(settings: Settings) -> Agent:
     """The threat agent; its escalations are in threat.escalated, so another worker can see them through."""
     escalations, answers = HeldByKey(ThreatEscalated, live=recent), Answers()
-    scorer = Scorer(Classical.load(settings.threat_model or DATA, COLUMNS), shipped())
+    scorer = Scorer(Classical.load(settings.threat_model or DATA, COLUMNS), Shelf(settings.home / "vqc").current())
     escalation = Escalation(
         scorer,
         escalations,

@@ -18,13 +18,14 @@ from schemas.cloudevents import Event
 from schemas.jobs import BackendScore, EmRecommended, JobCompleted, JobRouted
 from schemas.manifests import ManifestRequested, ManifestSigned
 from schemas.record import Record
-from schemas.threats import ThreatScored
+from schemas.threats import ThreatAnalysed, ThreatScored
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 ROUTED = "urn:quantumai:manifest:routed:v1"
 COMPLETED = "urn:quantumai:manifest:completed:v1"
 SCORED = "urn:quantumai:manifest:scored:v1"
+ANALYSED = "urn:quantumai:manifest:analysed:v1"
 
 _EXACT_INTEGERS = 2**53
 
@@ -106,6 +107,25 @@ def scored_manifest(cause: Event[Any] | None, output: Event[ThreatScored]) -> Ma
         "outputs": [output.event_id],
     }
     return _manifest(SCORED, predicate, scored.event_id, output)
+
+
+def analysed_manifest(cause: Event[Any] | None, output: Event[ThreatAnalysed]) -> ManifestRequested:
+    """The manifest of a scheduled analysis: its period, the model, what came of it, and the hash of all its figures."""
+    analysed = output.record
+    predicate = {
+        "period": {"name": analysed.period, "since": analysed.since.isoformat(), "until": analysed.until.isoformat()},
+        "model": {"name": analysed.model, "version": analysed.model_version, "promoted": analysed.promoted},
+        "result": {
+            "events": analysed.events,
+            "findings": analysed.findings,
+            "outcome": analysed.outcome,
+            "report_hash": hashlib.sha256(analysed.report.encode()).hexdigest(),
+        },
+        "software": {"quantumai": _version()},
+        "inputs": [cause.event_id] if cause else [],
+        "outputs": [output.event_id],
+    }
+    return _manifest(ANALYSED, predicate, analysed.period, output)
 
 
 def manifest_leaf(payload_type: str, payload: bytes) -> bytes:

@@ -112,3 +112,35 @@ class ThreatEscalated(Record):
     due_at: Timestamp
     """When it was escalated: the time limit counts from here."""
     updated_at: Timestamp = Field(default_factory=now)
+
+
+Schedule = Literal["daily", "weekly", "monthly"]
+
+
+class ThreatAnalysed(Record):
+    """What a scheduled analysis found; there is one for each period, and it says that the period is done."""
+
+    topic: ClassVar[str] = "threat.analysed"
+    key_field: ClassVar[str] = "period"
+
+    period: Identifier
+    """For example `daily/2026-11-20`, `weekly/2026-W47` or `monthly/2026-11`."""
+    schedule: Schedule
+    since: Timestamp
+    """What came to the topics from here on …"""
+    until: Timestamp
+    """… up to here, this moment not included."""
+    events: Annotated[int, Field(ge=0)]
+    """Security events that were looked at."""
+    findings: Annotated[int, Field(ge=0)] = 0
+    """Events of `threat.scored` that it published."""
+    outcome: str
+    """A sentence."""
+    model: Identifier
+    """The quantum model that was asked, or that is in use from now on."""
+    model_version: str
+    promoted: bool = False
+    """Weekly: whether that model takes the place of another."""
+    report: str
+    """All figures, JSON; also digests of the files that were written."""
+    analysed_at: Timestamp = Field(default_factory=now)

@@ -11,7 +11,7 @@ from schemas.jobs import EmRecommended, JobCancel, JobCompleted, JobRequested, J
 from schemas.manifests import KmsAudit, LogCheckpoint, ManifestRequested, ManifestSigned
 from schemas.mitigation import EmMeasured
 from schemas.record import Record
-from schemas.threats import FeedPosition, ThreatEscalated, ThreatObserved, ThreatScored
+from schemas.threats import FeedPosition, ThreatAnalysed, ThreatEscalated, ThreatObserved, ThreatScored
 
 Retention = Literal["kept", "setting", "compact"]
 
@@ -56,6 +56,7 @@ _TOPICS = (
     Topic(ThreatObserved, "setting"),  # a line of just MAX_EVENT_BYTES stands in it twice: raw, and as OCSF
     Topic(ThreatScored, "kept"),
     Topic(ThreatEscalated, "compact"),
+    Topic(ThreatAnalysed, "kept"),
     Topic(FeedPosition, "compact"),
     Topic(ManifestRequested, "setting"),
     Topic(ManifestSigned, "kept"),

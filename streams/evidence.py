@@ -16,13 +16,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.jobs import JobCompleted, JobRouted
 from schemas.manifests import LogCheckpoint, ManifestRequested, ManifestSigned
 from schemas.record import now
-from schemas.threats import ThreatScored
+from schemas.threats import ThreatAnalysed, ThreatScored
 from streams.connection import connected, reader
 from streams.messages import Message
 from streams.ranges import Position, Span, Spans, spans
 from streams.records import fetch
 
-AUDITED = (JobRouted.topic, JobCompleted.topic, ThreatScored.topic)
+AUDITED = (JobRouted.topic, JobCompleted.topic, ThreatScored.topic, ThreatAnalysed.topic)
 """Topics of which every event has a manifest."""
 
 LOGS = (ManifestSigned.topic, LogCheckpoint.topic)
