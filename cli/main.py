@@ -13,12 +13,13 @@ from api.errors import ApiError
 from backends.errors import BackendError
 from em.errors import EmError
 from kms.errors import KmsError
+from policy.errors import PolicyError
 from scheduler.errors import SchedulerError
 from schemas.errors import InputError
 from streams.errors import StreamsError
 from threat.errors import ThreatError
 
-EXPECTED = (StreamsError, KmsError, SchedulerError, ApiError, BackendError, EmError, ThreatError, InputError, OSError)
+EXPECTED = (StreamsError, KmsError, SchedulerError, ApiError, BackendError, EmError, PolicyError, ThreatError, InputError, OSError)
 """Errors whose message is made for the user: the roots of our rooms, and what an input caused."""
 
 
@@ -60,6 +61,7 @@ COMMANDS: Mapping[str, Command] = {
     "tls": Command("tls:app", _AUDIT, "Hybrid post-quantum TLS: serve, connect, and see what is negotiated."),
     "em": Command("em:app", _EM, "Measure mitigation methods on many circuits and devices; compare nights."),
     "feed": Command("feed:feed", _THREATS, "Stream Suricata, Zeek or OCSF lines in; resumed where it stopped."),
+    "policy": Command("policy:app", _EM, "The learned policy: its data, its training, its figures, and back to an earlier one."),
     "threat": Command("threat:app", _THREATS, "Score security events; train and measure the models that do."),
 }
 """All commands. A command's module is imported when the command is run, so that help comes at once."""

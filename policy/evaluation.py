@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from em.learned.conformal import quantile
 from policy.choice import AUTOMATIC
 from policy.examples import Examples
 from policy.features import NAMES
-from policy.model import gaps
-from policy.training import CLOSE, FITTED, Sizes, confident, forest, scores
+from policy.model import Model, gaps
+from policy.training import CLOSE, COVERAGE, FITTED, Sizes, confident, forest, scores
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +19,7 @@ FAR = np.log(1.1)
 """Pairs of methods whose errors differ by more count for the ranking."""
 
 _BINS = 10
+_DRAWS = 1  # the seed of runs that intervals shall cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def controls(held: str, known: Examples, data: Examples) -> Iterator[Figures]:
     """The best fixed method (of the cases that may be known), the closed form, and the closed form with the signal."""
     order = np.log(known.errors).mean(axis=0)
     best = AUTOMATIC[int(order.argmin())]
-    yield figures(held, f"always {best}", np.tile(order, (len(data), 1)), data)
+    yield figures(held, f"always {best}", np.tile(np.exp(order), (len(data), 1)), data)
     yield figures(held, "closed form", data.control, data)
     yield figures(held, "closed form with signal", np.exp(data.features[:, :, 0].astype(float)), data)
 
@@ -80,14 +82,22 @@ def judged(held: str, known: Examples, calibrated: Examples, data: Examples, *, 
     found = forest(known, seed, sizes)
     judge, _ = confident(known, seed, sizes)
     inside, outside = _predicted(found, calibrated), _predicted(found, data)
-    limit = np.quantile(scores(inside, calibrated, seed), 0.9)
+    limit = quantile(scores(inside, calibrated, seed), COVERAGE)
     said = np.clip(judge.predict(gaps(outside, data.features)), 0.0, 1.0)
-    plain = figures(held, "learned", outside, data)
-    rows = np.arange(len(data))
-    good = np.log(data.errors[rows, outside.argmin(axis=1)] / data.errors.min(axis=1)) <= CLOSE
-    covered = float((scores(outside, data, seed + 1) <= limit).mean())
-    learned = replace(plain, calibration=calibration_error(said, good), covered=covered)
-    return [*controls(held, known, data), learned]
+    return [*controls(held, known, data), _learned(held, outside, said, limit, data)]
+
+
+def measured(held: str, model: Model, data: Examples) -> Figures:
+    """The figures of a model as it ships."""
+    said = model.predict(data.features)
+    return _learned(held, said.errors, said.confidence, model.quantile, data)
+
+
+def _learned(held: str, predicted: Floats, said: Floats, limit: float, data: Examples) -> Figures:
+    picked = data.errors[np.arange(len(data)), predicted.argmin(axis=1)]
+    good = np.log(picked / data.errors.min(axis=1)) <= CLOSE
+    covered = float((scores(predicted, data, _DRAWS) <= limit).mean())
+    return replace(figures(held, "learned", predicted, data), calibration=calibration_error(said, good), covered=covered)
 
 
 def protocols(data: Examples) -> Mapping[str, tuple[Examples, Examples]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backends.device import Device
 from backends.errors import BackendError
@@ -102,11 +103,13 @@ class Learned:
             known = self._devices[calibration.backend] = Device(calibration)
         return known
 
+    def features(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated) -> NDArray[np.float32] | None:
+        """(methods, features) of a job on one candidate; None where the model is not asked."""
+        place = None if self._refusal(job, demand) else self._placement(job, demand, calibration)
+        return np.asarray(_table(demand, [place])[0]) if isinstance(place, Placement) else None
+
     def _judged(self, demand: Demand, there: Mapping[str, Placement]) -> dict[str, Judgement | str]:
-        shots = np.full(len(AUTOMATIC), float(demand.workload.shots))
-        places = list(there.values())
-        known = prior(demand.target, places, AUTOMATIC, shots)
-        features = table(demand.target, demand.hardest, places, methods=AUTOMATIC, shots=shots, seen=known)
+        features = _table(demand, list(there.values()))
         said = self.model.predict(features)
         judged: dict[str, Judgement | str] = {}
         for index, (name, place) in enumerate(there.items()):
@@ -126,3 +129,9 @@ class Learned:
             f"this is unlike what the model knows (distance {distance:.1f} > {self.model.threshold:.1f}; "
             f"{NAMES[PLACE[worst]]} is {away[worst]:.1f} standard deviations away)"
         )
+
+
+def _table(demand: Demand, places: Sequence[Placement]) -> NDArray[np.float32]:
+    shots = np.full(len(AUTOMATIC), float(demand.workload.shots))
+    known = prior(demand.target, places, AUTOMATIC, shots)
+    return table(demand.target, demand.hardest, places, methods=AUTOMATIC, shots=shots, seen=known)

@@ -1,7 +1,7 @@
 """The recommender: for every backend, which method, what it costs and how well it should do; learned, or in closed form."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from em.errors import JobInvalidError
@@ -12,9 +12,9 @@ from policy.demand import Demand
 from policy.device import Device
 from policy.errors import RegionError
 from policy.learned import Judgement, Learned
-from policy.words import reason, trust
+from policy.words import as_followed, reason, trust
 from schemas.calibration import CalibrationUpdated
-from schemas.jobs import EmRecommended, JobRequested
+from schemas.jobs import EmRecommended, JobRequested, Observable, PauliTerm
 from schemas.mitigation import MethodScore, Recommendation, Unfit
 
 MODEL_VERSION = "closed-form-1"
@@ -31,10 +31,10 @@ class Recommender:
 
     Attributes:
         calibrations: backend -> its latest calibration; a live view.
-        learned: the model, or the sentence that says why there is none, empty where none is wanted.
+        learned: gives the model, or says why there is none: empty where none is wanted.
     """
 
-    def __init__(self, calibrations: Mapping[str, CalibrationUpdated], learned: Learned | str = "") -> None:
+    def __init__(self, calibrations: Mapping[str, CalibrationUpdated], learned: Callable[[], Learned | str] = str) -> None:
         self.calibrations = calibrations
         self.learned = learned
         self._devices: dict[str, Device] = {}
@@ -44,6 +44,7 @@ class Recommender:
         calibrations = {name: self.calibrations[name] for name in sorted(self.calibrations)}
         problems = _problems(job, calibrations)
         candidates: list[Recommendation] = []
+        version = MODEL_VERSION
         unfit: list[Unfit] = []
         try:
             demand = Demand.of(job)
@@ -51,34 +52,37 @@ class Recommender:
         except JobInvalidError as error:
             problems.append(str(error))
         if not problems:
-            judged = self._judged(job, demand, calibrations)
+            model = self.learned()
+            judged = self._judged(model, job, demand, calibrations)
+            if isinstance(model, Learned) and any(isinstance(each, Judgement) for each in judged.values()):
+                version = model.model.version
             for name, calibration in calibrations.items():
                 try:
                     candidates.append(_recommendation(job, demand, costs, self._device(name, calibration), judged[name]))
                 except RegionError as error:
                     unfit.append(Unfit(backend=name, calibration_id=calibration.calibration_id, reason=f"{error}{demand.copies}"))
-        asked = not problems and any(isinstance(judgement, Judgement) for judgement in judged.values())
         return EmRecommended(
             job_id=job.job_id,
             job=job,
             candidates=tuple(candidates),
             unfit=tuple(unfit),
             problems=tuple(problems),
-            model_version=self.learned.model.version if asked and isinstance(self.learned, Learned) else MODEL_VERSION,
+            model_version=version,
         )
 
     def warm(self) -> None:
-        """Takes the second that the first circuit of a process costs (imports, the transpiler) before a job has to wait for it."""
-        source = "OPENQASM 3.0; include 'stdgates.inc'; qubit[2] q; h q[0]; cx q[0], q[1];".replace("'", '"')
-        self.recommend(JobRequested(job_id="warm-up", circuits=(source,)))
+        """Takes the seconds that the first circuit of a process costs (imports, the transpiler) before a job has to wait for it."""
+        source = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; h q[0]; cx q[0], q[1];'
+        asked = Observable(name="zz", terms=(PauliTerm(pauli="ZZ", coefficient=1.0),))
+        self.recommend(JobRequested(job_id="warm-up", circuits=(source,), observables=(asked,)))
 
     def _judged(
-        self, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated]
+        self, model: Learned | str, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated]
     ) -> Mapping[str, Judgement | str]:
-        if isinstance(self.learned, str):
-            return dict.fromkeys(calibrations, self.learned)
+        if isinstance(model, str):
+            return dict.fromkeys(calibrations, model)
         wide_enough = {name: each for name, each in calibrations.items() if len(self._device(name, each).working) >= demand.width}
-        return dict.fromkeys(calibrations, "") | self.learned.judge(job, demand, wide_enough)
+        return dict.fromkeys(calibrations, "") | model.judge(job, demand, wide_enough)
 
     def _device(self, name: str, calibration: CalibrationUpdated) -> Device:
         """The prepared calibration; prepared anew when its id changes."""
@@ -131,7 +135,8 @@ def _recommendation(
     allowed, limited = within(options, _limits(job, device, seen))
     chosen = choose(allowed, job.sla)
     low, high = _interval(chosen.prediction, judged)
-    said = (reason(chosen, options, seen, job.sla), limited, trust(judged, chosen))
+    met = as_followed(judged.placement) if isinstance(judged, Judgement) else seen
+    said = (reason(chosen, options, met, job.sla), limited, trust(judged, chosen))
     return Recommendation(
         backend=device.name,
         calibration_id=device.calibration.calibration_id,

@@ -19,7 +19,8 @@ from em.learned.conformal import quantile
 from em.learned.novelty import reference
 from policy.choice import AUTOMATIC
 from policy.examples import Examples
-from policy.features import FEATURES, NAMES, PLACE
+from policy.experience import Experience
+from policy.features import NAMES, PLACE
 from policy.model import FORMAT, Model, gaps, load, write_description
 
 Floats = NDArray[np.float64]
@@ -54,27 +55,40 @@ class Sizes:
 
 
 def train(
-    data: Examples, seed: int, folder: Path, sizes: Sizes, *, about: Mapping[str, Any], say: Say = lambda text: None
+    data: Examples,
+    seed: int,
+    folder: Path,
+    *,
+    seen: Experience | None = None,
+    sizes: Sizes | None = None,
+    about: Mapping[str, Any],
+    say: Say = lambda text: None,
 ) -> Model:
     """Fits, calibrates, writes the model's files into the folder, and returns it as it ships.
 
     Args:
-        data: all groups; those for judging are left alone.
+        data: all groups; those for judging are left alone but for the figures.
+        seed: of the forests, the network and the draws.
+        folder: made where it is not there.
+        seen: measured errors, learned from as well.
+        sizes: of the model.
         about: what else `model.json` shall say.
+        say: told what is done.
     """
+    sizes = sizes or Sizes()
     fitted, kept = data.where(np.isin(data.group, FITTED)), data.where(data.group == "conformal")
     folder.mkdir(parents=True, exist_ok=True)
     say(f"fitting to {len(fitted):,} cases x {len(AUTOMATIC)} methods")
-    _export(forest(fitted, seed, sizes), folder / "forest.onnx", len(NAMES))
+    _export(forest(fitted, seed, sizes, seen), folder / "forest.onnx", len(NAMES))
     _export(network(fitted, seed, sizes), folder / "overhead.onnx", len(NAMES))
     say("judging itself on families that it does not know")
-    confidence, width = confident(data.where(np.isin(data.group, (*FITTED, "conformal"))), seed, sizes)
-    _export(confidence, folder / "confidence.onnx", width)
+    judge, width = confident(data.where(np.isin(data.group, (*FITTED, "conformal"))), seed, sizes)
+    _export(judge, folder / "confidence.onnx", width)
     known = reference(fitted.features[:, 0, PLACE].astype(float), _REFERENCES, seed)
     np.savez_compressed(folder / "novelty.npz", mean=known.mean, scale=known.scale, rows=known.rows.astype(np.float32))
     description = {
         "format": FORMAT,
-        "features": list(FEATURES),
+        "features": list(NAMES),
         "methods": list(AUTOMATIC),
         "quantile": 0.0,
         "threshold": 0.0,
@@ -82,6 +96,8 @@ def train(
         "seed": seed,
         "sizes": asdict(sizes),
         "cases": len(fitted),
+        "learned from measurements": 0 if seen is None else len(seen.errors),
+        "limits": _limits(fitted),
         **about,
     }
     write_description(folder, description)
@@ -92,20 +108,33 @@ def train(
     return load(folder)
 
 
-def forest(data: Examples, seed: int, sizes: Sizes) -> Any:
+def _limits(fitted: Examples) -> dict[str, int]:
+    """The largest circuits that were learned from."""
+    column = fitted.features[:, 0, :].max(axis=0)
+    return {"qubits": round(float(column[NAMES.index("qubits")])), "gates": round(float(column[NAMES.index("entangling gates")]))}
+
+
+def forest(data: Examples, seed: int, sizes: Sizes, seen: Experience | None = None) -> Any:
     """Of log (true error / predicted by the closed form with the signal); what is near the best counts more."""
     logs = np.log(np.maximum(data.errors, 1e-6))
     behind = logs - logs.min(axis=1, keepdims=True)
     found = RandomForestRegressor(
         sizes.trees, max_leaf_nodes=sizes.leaves, min_samples_leaf=5, max_features=0.5, max_samples=0.4, random_state=seed
     )
-    rows = data.features.reshape(-1, len(NAMES))
-    return found.fit(rows, (logs - data.features[:, :, 0]).reshape(-1), sample_weight=(0.2 + np.exp(-3 * behind)).reshape(-1))
+    rows: NDArray[Any] = data.features.reshape(-1, len(NAMES))
+    targets = (logs - data.features[:, :, 0]).reshape(-1)
+    weights = (0.2 + np.exp(-3 * behind)).reshape(-1)
+    if seen is not None and len(seen.errors):
+        rows = np.concatenate([rows, seen.features])
+        targets = np.concatenate([targets, seen.targets])
+        weights = np.concatenate([weights, np.minimum(1.0, seen.draws / 4)])
+    return found.fit(rows, targets, sample_weight=weights)
 
 
 def network(data: Examples, seed: int, sizes: Sizes) -> Any:
     """Of log (variance x shots of a method / of raw): how many shots stand for one of raw's."""
-    found = make_pipeline(StandardScaler(), MLPRegressor(sizes.hidden, random_state=seed, early_stopping=True, max_iter=60))
+    perceptron = MLPRegressor(hidden_layer_sizes=sizes.hidden, random_state=seed, early_stopping=True, max_iter=100)
+    found = make_pipeline(StandardScaler(), perceptron)
     return found.fit(data.features.reshape(-1, len(NAMES)), np.clip(np.log(data.overheads), -5.0, 15.0).reshape(-1))
 
 

@@ -1,13 +1,17 @@
 """A recommendation's reason, in words: which features moved it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import log
 
 from policy.choice import Option, largest_error
 from policy.closed_form import Noise
 from policy.learned import Judgement
+from policy.placement import Placement
 from schemas.jobs import Sla
 
 _NEGLIGIBLE = 0.99
+_FAINT = 0.05
 
 
 def reason(chosen: Option, options: Sequence[Option], seen: Noise, sla: Sla) -> str:
@@ -37,6 +41,14 @@ def trust(judged: Judgement | str, chosen: Option) -> str:
         f"Of a value near {clean:+.2f} the gates should leave {noisy:+.2f}; {judged.overheads[chosen.method.name]:.1f} shots stand "
         f"for one of raw's. The model is {judged.confidence:.0%} sure that no method is 10 % better than the best it sees."
     )
+
+
+def as_followed(place: Placement) -> Noise:
+    """The noise of a placement, what gates leave taken from the followed strings where these say it."""
+    clean, noisy = place.signal.values[:2]
+    if abs(clean) < _FAINT:
+        return place.noise
+    return replace(place.noise, rate=-log(min(1.0, max(1e-3, noisy / clean))))
 
 
 def _dominant(seen: Noise) -> str:

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     """Names of the backends to run, by comma; none names all."""
     backend_workers: Annotated[int, Field(ge=1)] = 2
     """Processes that simulate."""
+    policy: str = "learned"
+    """What recommends mitigation: `learned`, or `closed-form`."""
+    policy_models: Path | None = None
+    """Folder of the learned policy's models; unset: policy/models in `home`."""
+    policy_threshold: float = 0.8
+    """The share of pairs of methods that a model must have ranked rightly on held-out data, from 0 to 1, to be asked."""
     scoring: str = "score-v1"
     """Name of the scoring policy that decides where jobs run."""
     tenants: Path | None = None
