@@ -89,6 +89,8 @@ async def run_daily(
         "fallbacks": sorted({found.fallback_reason for found in again if found.fallback_reason}),
     }
     outcome = f"{len(again):,} dangerous events asked again, {figures['raised']} raised"
+    if asked:
+        outcome += f"; {figures['answered_by_backend']} of {len(asked)} jobs answered by {backend}"
     return _analysed(period, second, outcome, figures, events=len(earlier), findings=len(again))
 
 
