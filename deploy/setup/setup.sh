@@ -46,7 +46,12 @@ python_packages() {
 # Exit status 3 says that a tool for the post-quantum token is missing, which is no failure: SoftHSM2 takes its place.
 token() { "$root/deploy/token/build.sh" || [[ $? -eq 3 ]]; }
 
+# Only a test needs it.
+prometheus() { "$root/deploy/monitoring/prometheus.sh" || [[ $? -eq 3 ]]; }
+
 step debian-packages "$(key "" "$here/debian.sh")" "$here" "$here/debian.sh"
+
+step prometheus "$(key "" "$root/deploy/monitoring/prometheus.sh")" "$here" prometheus
 
 # The token compiles OpenSSL, which takes minutes of CPU, while the rest waits for the network.
 mapfile -t token_files < <(find "$root/deploy/token" -type f | LC_ALL=C sort)

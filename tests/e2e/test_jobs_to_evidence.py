@@ -11,6 +11,7 @@ from pathlib import Path
 import fastavro
 import pytest
 from local_platform import EXAMPLES, LocalPlatform, eventually, over, until
+from prometheus_server import Prometheus, binary, scraping
 from typer.testing import CliRunner
 
 from cli.audit import verify_file
@@ -35,6 +36,7 @@ from streams.export import SCHEMA, Bundle, export
 from streams.handling import partition_of
 from streams.job_ids import job_id
 from streams.jobfile import JobFileError, load_job
+from streams.platform_state import BROKER
 from streams.platform_status import status
 from streams.progress import Job
 from streams.records import messages
@@ -92,6 +94,38 @@ async def letters_of(local: LocalPlatform, key: bytes, count: int = 1) -> list[D
             if len(found) >= count:
                 return found
             await asyncio.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def prometheus(local: LocalPlatform, ran: list[Job], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """It has scraped every worker since the example jobs were over."""
+    workers = [process for process in status(local.home).processes if process.name != BROKER]
+    with scraping(tmp_path_factory.mktemp("prometheus"), [f"127.0.0.1:{worker.port}" for worker in workers]) as server:
+        yield server
+
+
+@pytest.mark.skipif(binary() is None, reason="needs Prometheus, which `make setup` unpacks")
+class TestMetrics:
+    def test_every_job_is_counted_once_by_its_end(self, prometheus: Prometheus, ran: list[Job]) -> None:
+        def total(name: str) -> float:
+            return sum(value for _, value in prometheus.query(name))
+
+        done = sum(job.state == "DONE" for job in ran)
+        failed = sum(job.state in {"ERROR", "CANCELLED"} for job in ran)
+        assert done > 0
+        assert total("quantum_jobs_submitted_total") == done + failed
+        assert total("quantum_jobs_completed_total") == done
+        assert total("quantum_jobs_failed_total") == failed
+
+    def test_times_are_those_of_the_results(self, prometheus: Prometheus, ran: list[Job]) -> None:
+        ended = [job.completed for job in ran if job.completed is not None]
+        for name, spent in (
+            ("quantum_job_queue_time_seconds", sum(done.queue_seconds for done in ended)),
+            ("quantum_job_execution_time_seconds", sum(done.execution_seconds for done in ended)),
+        ):
+            counted = sum(value for _, value in prometheus.query(f"{name}_count"))
+            summed = sum(value for _, value in prometheus.query(f"{name}_sum"))
+            assert (counted, summed) == (len(ended), pytest.approx(spent))
 
 
 class TestExamples:
