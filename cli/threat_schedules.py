@@ -94,7 +94,7 @@ def monthly(*, until: Until = None, home: Home = None) -> None:
         home, "monthly", until, lambda period, run, say: run_monthly(chosen, period, _folder(chosen.home, period.name), say)
     )
     _show_month(json.loads(done.report), screen.console())
-    screen.console().print(f"files: {_folder(chosen.home, done.period)}")
+    screen.console().print(f"files: {_folder(chosen.home, done.period)}", soft_wrap=True)
 
 
 def roll_back(*, home: Home = None) -> None:
@@ -122,7 +122,7 @@ def _run(
 
         done, now = asyncio.run(once(settings(home), about, lambda run: work(about, run, say)))
     at = "" if now else f"was done at {done.analysed_at:%Y-%m-%d %H:%M:%S} UTC, nothing is done again: "
-    console.print(f"{done.period}: {at}{escape(done.outcome)}", highlight=False)
+    console.print(f"{done.period}: {at}{escape(done.outcome)}", highlight=False, soft_wrap=True)
     return done
 
 
