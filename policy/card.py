@@ -62,9 +62,9 @@ def card(model: Model, lines: Sequence[Figures]) -> str:
         f"- {about['coverage']:.0%} intervals reach to {model.quantile:.2f} times the expected error. Out of range: a distance "
         f"above {model.threshold:.2f}, more than {about['limits']['qubits']} qubits or {about['limits']['gates']} two-qubit gates.",
         "## Figures",
-        "Error is the mean |estimate - ideal| over all shots, computed and not drawn; all methods spend the same shots, calibration "
-        "and folded circuits included. `pairs`: pairs of methods that differ by more than 10 %, ranked rightly. ECE: of "
-        "the chance that a pick is within 10 %. `covered`: runs inside the 90 % interval.",
+        "Error is the mean |estimate - ideal| over all shots, computed and not drawn; all methods spend the same shots, "
+        "calibration and folded circuits included. `pairs`: pairs of methods that differ by more than 10 %, ranked rightly. ECE: "
+        "of the chance that a pick is within 10 %. `covered`: runs inside the 90 % interval.",
         markdown(lines),
         "Targets (within 10 % 90 %, error / least 1.04, pairs 95 %, ECE 5 %) missed by the learned policy: "
         + ("; ".join(shortfalls) if shortfalls else "none")

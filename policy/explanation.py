@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy.demand import Demand
+from policy.fallback import Fallback
 from policy.features import NAMES, PLACE
 from policy.learned import Learned
 from schemas.calibration import CalibrationUpdated
@@ -27,9 +28,9 @@ class Moved:
     effect: float
 
 
-def moved(model: Learned | str, job: JobRequested, calibration: CalibrationUpdated) -> list[Moved]:
+def moved(model: Learned | Fallback, job: JobRequested, calibration: CalibrationUpdated) -> list[Moved]:
     """The features of a job on a device, those that move the choice the most first; none where the model is not asked."""
-    if isinstance(model, str):
+    if isinstance(model, Fallback):
         return []
     demand = Demand.of(job)
     features = model.features(job, demand, calibration)

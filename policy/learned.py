@@ -1,4 +1,4 @@
-"""The learned policy: what a model expects of each method on each candidate, or the sentence that says why it is not asked."""
+"""The learned policy: what a model expects of each method on each candidate, or why it is not asked."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from backends.errors import BackendError
 from em.methods import METHODS
 from policy.choice import AUTOMATIC
 from policy.demand import Demand
+from policy.fallback import Fallback
 from policy.features import NAMES, PLACE, table
 from policy.model import Model
 from policy.placement import Placement, placed
@@ -34,6 +35,7 @@ class Judgement:
         overheads: method -> shots that it needs for each of raw's, for as small a standard error.
         confidence: chance that no method is more than 10 % better than the one that is expected to be the best.
         quantile: the error of a run / the expected one, that intervals reach to.
+        past: achieved / expected errors of the backend so far, counted in; 1 where they do not differ.
     """
 
     placement: Placement
@@ -41,45 +43,52 @@ class Judgement:
     overheads: Mapping[str, float]
     confidence: float
     quantile: float
+    past: float = 1.0
 
 
 class Learned:
-    """A model with what it has compiled. One for each process."""
+    """A model with what it has compiled. One for each process.
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    Attributes:
+        model: what is asked.
+        past: backend -> achieved / expected errors, of backends where they differ.
+    """
+
+    def __init__(self, model: Model, past: Mapping[str, float] | None = None) -> None:
+        self.model, self.past = model, dict(past or {})
         self._devices: dict[str, Device] = {}
-        self._placements: OrderedDict[tuple[str, str, str, int], Placement | str] = OrderedDict()
+        self._placements: OrderedDict[tuple[str, str, str, int], Placement | Fallback] = OrderedDict()
 
     def judge(
         self, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated]
-    ) -> dict[str, Judgement | str]:
+    ) -> dict[str, Judgement | Fallback]:
         """Backend -> its judgement, or why the closed form has to do; all candidates in one call of the model."""
-        refusal = self._refusal(job, demand)
-        if refusal or demand.observable is None:
+        if (refusal := self._refusal(job, demand)) is not None:
             return dict.fromkeys(calibrations, refusal)
-        found = {name: self._placement(job, demand, each) for name, each in calibrations.items()}
+        what = "" if demand.observable is None else demand.observable.model_dump_json()
+        found = {name: self._placement(job, demand, each, what) for name, each in calibrations.items()}
         there = {name: place for name, place in found.items() if isinstance(place, Placement)}
-        said: dict[str, Judgement | str] = {name: place for name, place in found.items() if isinstance(place, str)}
+        said: dict[str, Judgement | Fallback] = {name: place for name, place in found.items() if isinstance(place, Fallback)}
         return said | (self._judged(demand, there) if there else {})
 
-    def _refusal(self, job: JobRequested, demand: Demand) -> str:
-        limits = self.model.about["limits"]
+    def _refusal(self, job: JobRequested, demand: Demand) -> Fallback | None:
+        most = self.model.about["limits"]
+        circuit = demand.hardest
         if demand.observable is None:
-            return "the model knows no jobs for counts"
+            return Fallback("counts", "the model knows no jobs for counts")
         if job.method not in ("auto", *AUTOMATIC):
-            return f"the model does not know {job.method}"
+            return Fallback("method", f"the model does not know {job.method}")
         if job.method != "auto" and METHODS[job.method].parameters(job.method_parameters) != METHODS[job.method].parameters({}):
-            return f"the model knows {job.method} with its own parameters only"
-        if demand.hardest.qubits > limits["qubits"]:
-            return f"the model knows circuits of up to {limits['qubits']} qubits, this has {demand.hardest.qubits}"
-        if demand.hardest.two_qubit_gates > limits["gates"]:
-            return f"the model knows circuits of up to {limits['gates']} two-qubit gates, this has {demand.hardest.two_qubit_gates}"
-        return ""
+            return Fallback("method", f"the model knows {job.method} with its own parameters only")
+        if circuit.qubits > most["qubits"]:
+            return Fallback("size", f"the model knows circuits of up to {most['qubits']} qubits, this has {circuit.qubits}")
+        if circuit.two_qubit_gates > most["gates"]:
+            says = f"the model knows circuits of up to {most['gates']} two-qubit gates, this has {circuit.two_qubit_gates}"
+            return Fallback("size", says)
+        return None
 
-    def _placement(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated) -> Placement | str:
-        assert demand.observable is not None  # noqa: S101 - refused before
-        key = calibration.calibration_id, demand.source, demand.observable.model_dump_json(), job.optimization_level
+    def _placement(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated, what: str) -> Placement | Fallback:
+        key = calibration.calibration_id, demand.source, what, job.optimization_level
         if key not in self._placements:
             self._placements[key] = self._placed(job, demand, calibration)
             if len(self._placements) > _KEPT:
@@ -87,15 +96,15 @@ class Learned:
         self._placements.move_to_end(key)
         return self._placements[key]
 
-    def _placed(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated) -> Placement | str:
+    def _placed(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated) -> Placement | Fallback:
         assert demand.observable is not None  # noqa: S101 - refused before
         strange = sorted(set(calibration.basis_gates) - GATES)
         if strange:
-            return f"the model does not know the gates {', '.join(strange)}"
+            return Fallback("gates", f"the model does not know the gates {', '.join(strange)}")
         try:
             return placed(self._device(calibration), demand.source, demand.observable, job.optimization_level)
         except (BackendError, InputError) as error:
-            return f"the circuit could not be compiled: {error}"
+            return Fallback("compiler", f"the circuit could not be compiled: {error}")
 
     def _device(self, calibration: CalibrationUpdated) -> Device:
         known = self._devices.get(calibration.backend)
@@ -105,29 +114,34 @@ class Learned:
 
     def features(self, job: JobRequested, demand: Demand, calibration: CalibrationUpdated) -> NDArray[np.float32] | None:
         """(methods, features) of a job on one candidate; None where the model is not asked."""
-        place = None if self._refusal(job, demand) else self._placement(job, demand, calibration)
+        if self._refusal(job, demand) is not None or demand.observable is None:
+            return None
+        place = self._placement(job, demand, calibration, demand.observable.model_dump_json())
         return np.asarray(_table(demand, [place])[0]) if isinstance(place, Placement) else None
 
-    def _judged(self, demand: Demand, there: Mapping[str, Placement]) -> dict[str, Judgement | str]:
+    def _judged(self, demand: Demand, there: Mapping[str, Placement]) -> dict[str, Judgement | Fallback]:
         features = _table(demand, list(there.values()))
         said = self.model.predict(features)
-        judged: dict[str, Judgement | str] = {}
+        judged: dict[str, Judgement | Fallback] = {}
         for index, (name, place) in enumerate(there.items()):
             if said.distances[index] > self.model.threshold:
                 judged[name] = self._strange(features[index, 0], float(said.distances[index]))
                 continue
-            errors, overheads = (dict(zip(AUTOMATIC, row[index].tolist(), strict=True)) for row in (said.errors, said.overheads))
-            judged[name] = Judgement(place, errors, overheads, float(said.confidence[index]), self.model.quantile)
+            past = self.past.get(name, 1.0)
+            errors = dict(zip(AUTOMATIC, (said.errors[index] * past).tolist(), strict=True))
+            overheads = dict(zip(AUTOMATIC, said.overheads[index].tolist(), strict=True))
+            judged[name] = Judgement(place, errors, overheads, float(said.confidence[index]), self.model.quantile, past)
         return judged
 
-    def _strange(self, row: Sequence[float], distance: float) -> str:
-        """The sentence that names what is farthest from what the model knows."""
+    def _strange(self, row: Sequence[float], distance: float) -> Fallback:
+        """Names what is farthest from what the model knows."""
         known = self.model.reference
         away = np.abs((np.asarray(row, dtype=float)[list(PLACE)] - known.mean) / known.scale)
         worst = int(away.argmax())
-        return (
+        return Fallback(
+            "novel",
             f"this is unlike what the model knows (distance {distance:.1f} > {self.model.threshold:.1f}; "
-            f"{NAMES[PLACE[worst]]} is {away[worst]:.1f} standard deviations away)"
+            f"{NAMES[PLACE[worst]]} is {away[worst]:.1f} standard deviations away)",
         )
 
 

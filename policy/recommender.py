@@ -1,16 +1,19 @@
 """The recommender: for every backend, which method, what it costs and how well it should do; learned, or in closed form."""
 
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from em.errors import JobInvalidError
 from em.methods import METHODS, Cost, Workload
+from policy import metrics
 from policy.choice import AUTOMATIC, Limits, Option, choose, within
 from policy.closed_form import Noise, Prediction, noise, seconds
 from policy.demand import Demand
 from policy.device import Device
 from policy.errors import RegionError
+from policy.fallback import CHOSEN, Fallback
 from policy.learned import Judgement, Learned
 from policy.words import as_followed, reason, trust
 from schemas.calibration import CalibrationUpdated
@@ -31,16 +34,23 @@ class Recommender:
 
     Attributes:
         calibrations: backend -> its latest calibration; a live view.
-        learned: gives the model, or says why there is none: empty where none is wanted.
+        learned: gives the model, or says why there is none.
     """
 
-    def __init__(self, calibrations: Mapping[str, CalibrationUpdated], learned: Callable[[], Learned | str] = str) -> None:
+    def __init__(
+        self, calibrations: Mapping[str, CalibrationUpdated], learned: Callable[[], Learned | Fallback] = lambda: CHOSEN
+    ) -> None:
         self.calibrations = calibrations
         self.learned = learned
         self._devices: dict[str, Device] = {}
+        self._lock = threading.Lock()  # what is remembered of circuits and devices is one thread's at a time
 
     def recommend(self, job: JobRequested) -> EmRecommended:
         """The advice for a job. What is wrong with the job becomes `problems`, what rules a backend out `unfit`."""
+        with self._lock, metrics.SECONDS.time():
+            return self._recommended(job)
+
+    def _recommended(self, job: JobRequested) -> EmRecommended:
         calibrations = {name: self.calibrations[name] for name in sorted(self.calibrations)}
         problems = _problems(job, calibrations)
         candidates: list[Recommendation] = []
@@ -56,11 +66,13 @@ class Recommender:
             judged = self._judged(model, job, demand, calibrations)
             if isinstance(model, Learned) and any(isinstance(each, Judgement) for each in judged.values()):
                 version = model.model.version
+            _count(judged.values())
             for name, calibration in calibrations.items():
                 try:
                     candidates.append(_recommendation(job, demand, costs, self._device(name, calibration), judged[name]))
                 except RegionError as error:
                     unfit.append(Unfit(backend=name, calibration_id=calibration.calibration_id, reason=f"{error}{demand.copies}"))
+        metrics.DECISIONS.labels(version).inc()
         return EmRecommended(
             job_id=job.job_id,
             job=job,
@@ -77,12 +89,12 @@ class Recommender:
         self.recommend(JobRequested(job_id="warm-up", circuits=(source,), observables=(asked,)))
 
     def _judged(
-        self, model: Learned | str, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated]
-    ) -> Mapping[str, Judgement | str]:
-        if isinstance(model, str):
+        self, model: Learned | Fallback, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated]
+    ) -> Mapping[str, Judgement | Fallback]:
+        if isinstance(model, Fallback):
             return dict.fromkeys(calibrations, model)
         wide_enough = {name: each for name, each in calibrations.items() if len(self._device(name, each).working) >= demand.width}
-        return dict.fromkeys(calibrations, "") | model.judge(job, demand, wide_enough)
+        return dict.fromkeys(calibrations, CHOSEN) | model.judge(job, demand, wide_enough)
 
     def _device(self, name: str, calibration: CalibrationUpdated) -> Device:
         """The prepared calibration; prepared anew when its id changes."""
@@ -90,6 +102,14 @@ class Recommender:
         if known is None or known.calibration.calibration_id != calibration.calibration_id:
             known = self._devices[name] = Device(name, calibration)
         return known
+
+
+def _count(judged: Iterable[Judgement | Fallback]) -> None:
+    for each in judged:
+        if isinstance(each, Judgement):
+            metrics.CONFIDENCE.observe(each.confidence)
+        else:
+            metrics.FALLBACKS.labels(each.kind).inc()
 
 
 def _problems(job: JobRequested, calibrations: Mapping[str, CalibrationUpdated]) -> list[str]:
@@ -122,7 +142,7 @@ def _cost(name: str, workload: Workload, parameters: str) -> Cost:
 
 
 def _recommendation(
-    job: JobRequested, demand: Demand, costs: Mapping[str, Cost], device: Device, judged: Judgement | str
+    job: JobRequested, demand: Demand, costs: Mapping[str, Cost], device: Device, judged: Judgement | Fallback
 ) -> Recommendation:
     region = device.region(demand.width)
     if isinstance(judged, Judgement):
@@ -171,7 +191,7 @@ def fidelity(error: float) -> float:
     return min(1.0, max(0.0, 1 - error / 2))
 
 
-def _interval(prediction: Prediction, judged: Judgement | str) -> tuple[float, float]:
+def _interval(prediction: Prediction, judged: Judgement | Fallback) -> tuple[float, float]:
     """Fidelities of the largest and of the smallest error that are likely."""
     if isinstance(judged, Judgement):
         worst = judged.quantile * prediction.error

@@ -4,16 +4,20 @@
 there is no such file, the model that ships with the package is asked.
 """
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from policy.errors import ModelError
+from policy.fallback import CHOSEN, Fallback
 from policy.learned import Learned
+from policy.metrics import DRIFT
 from policy.model import described, load
 
 SHIPPED = Path(__file__).parent / "data"
-_POINTER = "current"
+_POINTER, _PAST = "current", "performance.json"
+_MOST = 4.0  # an expected error is never changed by more, whatever was achieved
 
 CLOSED_FORM = "closed-form"
 LEARNED = "learned"
@@ -73,41 +77,73 @@ class Asked:
 
     def __init__(self, root: Path, policy: str = LEARNED, threshold: float = 0.8) -> None:
         self._root, self._policy, self._threshold = root, policy, threshold
-        self._stamp: tuple[int, int] | None = None
-        self._found: Learned | str | None = None
+        self._stamp: tuple[int, ...] = ()
+        self._found: Learned | Fallback | None = None
 
-    def __call__(self) -> Learned | str:
-        """The model; or why there is none, in words that follow `since`: empty where the closed form is wanted."""
+    def __call__(self) -> Learned | Fallback:
+        """The model, or why there is none."""
         stamp = self._stamped()
         if self._found is None or stamp != self._stamp:
             self._stamp, self._found = stamp, self._load()
         return self._found
 
-    def _load(self) -> Learned | str:
+    def _load(self) -> Learned | Fallback:
         if self._policy == CLOSED_FORM:
-            return ""
+            return CHOSEN
         if self._policy != LEARNED:
-            return f"there is no policy {self._policy!r}: {LEARNED} and {CLOSED_FORM} are known"
+            return Fallback("setting", f"there is no policy {self._policy!r}: {LEARNED} and {CLOSED_FORM} are known")
         if not 0 <= self._threshold <= 1:
-            return f"the threshold of acceptance is from 0 to 1, not {self._threshold:g}"
+            return Fallback("setting", f"the threshold of acceptance is from 0 to 1, not {self._threshold:g}")
         try:
             model = load(current(self._root))
-        except ModelError as error:
-            return str(error)
-        ranked = float(model.about["figures"]["pairs"])
+            ranked = float(model.about["figures"]["pairs"])
+            past = performance(self._root)
+        except (ModelError, KeyError, TypeError) as error:
+            return Fallback("model", str(error) if isinstance(error, ModelError) else "the model does not say how well it ranks")
         if ranked < self._threshold:
-            return f"{model.version} ranks {ranked:.0%} of pairs rightly, {self._threshold:.0%} are asked for"
-        return Learned(model)
+            says = f"{model.version} ranks {ranked:.0%} of pairs rightly, {self._threshold:.0%} are asked for"
+            return Fallback("setting", says)
+        for backend, ratio in past.items():
+            DRIFT.labels(backend).set(ratio)
+        return Learned(model, past)
 
-    def _stamped(self) -> tuple[int, int] | None:
-        try:
-            found = (self._root / _POINTER).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino
+    def _stamped(self) -> tuple[int, ...]:
+        found: list[int] = []
+        for name in (_POINTER, _PAST):
+            try:
+                known = (self._root / name).stat()
+            except OSError:
+                continue
+            found += (known.st_mtime_ns, known.st_ino)
+        return tuple(found)
+
+
+def performance(root: Path) -> dict[str, float]:
+    """Backend -> achieved / expected errors of its runs so far, where they differ from 1 for sure.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    try:
+        found = json.loads((root / _PAST).read_text())
+        return {str(backend): min(_MOST, max(1 / _MOST, float(ratio))) for backend, ratio in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ModelError(f"what was achieved so far cannot be read from {root / _PAST}: {error}") from error
+
+
+def remember(root: Path, past: Mapping[str, float]) -> None:
+    """Writes what `performance` reads."""
+    root.mkdir(parents=True, exist_ok=True)
+    _replace(root / _PAST, json.dumps(dict(past), indent=1) + "\n")
 
 
 def _point(root: Path, known: Sequence[str]) -> None:
-    partial = root / f".{_POINTER}"
-    partial.write_text("".join(f"{version}\n" for version in known))
-    partial.replace(root / _POINTER)
+    _replace(root / _POINTER, "".join(f"{version}\n" for version in known))
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(text)
+    partial.replace(path)

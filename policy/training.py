@@ -1,5 +1,6 @@
 """Fits a model to a data set: a forest for what the closed form leaves of each method's error, a network for the overhead."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from skl2onnx import to_onnx  # type: ignore[import-untyped]
 from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped]
 from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
+from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]
 from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
 from sklearn.neural_network import MLPRegressor  # type: ignore[import-untyped]
 from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
@@ -135,7 +137,9 @@ def network(data: Examples, seed: int, sizes: Sizes) -> Any:
     """Of log (variance x shots of a method / of raw): how many shots stand for one of raw's."""
     perceptron = MLPRegressor(hidden_layer_sizes=sizes.hidden, random_state=seed, early_stopping=True, max_iter=100)
     found = make_pipeline(StandardScaler(), perceptron)
-    return found.fit(data.features.reshape(-1, len(NAMES)), np.clip(np.log(data.overheads), -5.0, 15.0).reshape(-1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it stops when it gets no better, or after so many rounds
+        return found.fit(data.features.reshape(-1, len(NAMES)), np.clip(np.log(data.overheads), -5.0, 15.0).reshape(-1))
 
 
 def confident(data: Examples, seed: int, sizes: Sizes) -> tuple[Any, int]:

@@ -6,6 +6,7 @@ from math import log
 
 from policy.choice import Option, largest_error
 from policy.closed_form import Noise
+from policy.fallback import Fallback
 from policy.learned import Judgement
 from policy.placement import Placement
 from schemas.jobs import Sla
@@ -32,14 +33,15 @@ def reason(chosen: Option, options: Sequence[Option], seen: Noise, sla: Sla) -> 
     return f"{noise} {choice}."
 
 
-def trust(judged: Judgement | str, chosen: Option) -> str:
+def trust(judged: Judgement | Fallback, chosen: Option) -> str:
     """How sure the model is, and what the method costs in spread; or why the closed form had to do."""
-    if isinstance(judged, str):
-        return f"Closed form, since {judged}." if judged else ""
+    if isinstance(judged, Fallback):
+        return f"Closed form, since {judged.says}." if judged.says else ""
     clean, noisy = judged.placement.signal.values[:2]
+    past = "" if judged.past == 1 else f" Runs here were off by {judged.past:.2f} times what was expected, which is counted in."
     return (
         f"Of a value near {clean:+.2f} the gates should leave {noisy:+.2f}; {judged.overheads[chosen.method.name]:.1f} shots stand "
-        f"for one of raw's. The model is {judged.confidence:.0%} sure that no method is 10 % better than the best it sees."
+        f"for one of raw's. The model is {judged.confidence:.0%} sure that no method is 10 % better than the best it sees.{past}"
     )
 
 

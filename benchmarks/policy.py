@@ -1,0 +1,172 @@
+"""Decisions at 200 per second on one core: the model alone, inside the agent, and through REST; beside them, the closed form.
+
+    python -m benchmarks.policy [--decisions 2000] [--rate 200] [--rest]
+
+Jobs come at fixed times whether or not the one before is decided, so that waiting counts (open load). Known circuits are those that
+were decided about before; new ones are parsed and compiled for every backend first, which no rate of 200 per second allows.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from backends import registry
+from em.families import FAMILIES
+from policy.choice import AUTOMATIC
+from policy.features import NAMES
+from policy.learned import Learned
+from policy.recommender import Recommender
+from policy.store import Asked
+from schemas.jobs import JobRequested
+
+FAMILY_NAMES = ("random", "ghz", "ising", "heisenberg", "vqe", "qaoa", "mirror", "h2-dynamics")
+KNOWN = 40
+
+
+def jobs(count: int, seed: int) -> list[JobRequested]:
+    made = []
+    for number in range(count):
+        instance = FAMILIES[FAMILY_NAMES[number % len(FAMILY_NAMES)]].instance(number, seed)
+        made.append(JobRequested(job_id=f"j{number}", circuits=(instance.source,), observables=instance.observables, seed=number))
+    return made
+
+
+def open_load(decide: Callable[[JobRequested], object], asked: Sequence[JobRequested], rate: float, decisions: int) -> list[float]:
+    """Seconds from when a job was due to its decision; CPU seconds a decision come last."""
+    took, cpu, begun = [], time.thread_time(), time.perf_counter()
+    for number in range(decisions):
+        due = begun + number / rate
+        while (left := due - time.perf_counter()) > 0:
+            time.sleep(left)
+        decide(asked[number % len(asked)])
+        took.append(time.perf_counter() - due)
+    return [*took, (time.thread_time() - cpu) / decisions]
+
+
+def said(name: str, took: Sequence[float]) -> None:
+    *waits, cpu = took
+    half, most, worst = (1e3 * np.quantile(waits, part) for part in (0.5, 0.99, 1.0))
+    print(f"{name:44} p50 {half:8.2f} ms  p99 {most:8.2f} ms  worst {worst:8.2f} ms  CPU {1e3 * cpu:6.2f} ms each")
+
+
+def model_alone(learned: Learned, backends: int) -> None:
+    rows = np.tile(learned.model.reference.mean.mean(), (backends, len(AUTOMATIC), len(NAMES))).astype(np.float32)
+    rows[:, :, 0] = -4
+    took = []
+    for _ in range(2000):
+        begun = time.thread_time()
+        learned.model.predict(rows)
+        took.append(time.thread_time() - begun)
+    name = f"model: {backends} backends x {len(AUTOMATIC)} methods, one call"
+    half, most = (1e3 * np.quantile(took, part) for part in (0.5, 0.99))
+    print(f"{name:44} p50 {half:8.2f} ms  p99 {most:8.2f} ms of CPU")
+
+
+def agent(decisions: int, rate: float) -> None:
+    calibrations = {name: backend.calibration() for name, backend in registry.load().items()}
+    asked = Asked(Path("/nonexistent"))
+    learned, closed = Recommender(calibrations, asked), Recommender(calibrations)
+    model = asked()
+    assert isinstance(model, Learned), model
+    model_alone(model, len(calibrations))
+    known = jobs(KNOWN, 1)
+    for recommender in (learned, closed):
+        recommender.warm()
+        for job in known:
+            recommender.recommend(job)
+    said(f"agent, learned, known circuits, {rate:g}/s", open_load(learned.recommend, known, rate, decisions))
+    said(f"agent, closed form, known circuits, {rate:g}/s", open_load(closed.recommend, known, rate, decisions))
+    new = jobs(48, 2)
+    said("agent, learned, new circuits, 2/s", open_load(learned.recommend, new, 2, len(new)))
+    said("agent, closed form, new circuits, 2/s", open_load(closed.recommend, jobs(48, 3), 2, 48))
+
+
+def rest(decisions: int, rate: float) -> None:
+    """The service's own process serves; this one asks."""
+    import multiprocessing
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(port,), daemon=True)
+    server.start()
+    try:
+        said(f"REST, learned, known circuits, {rate:g}/s", asyncio.run(_ask(port, decisions, rate)))
+    finally:
+        server.terminate()
+        server.join()
+
+
+def _serve(port: int) -> None:
+    import uvicorn
+
+    from api.application import application
+    from api.authentication import Gate
+    from api.policy import policy
+    from api.rate_limits import RateLimits
+    from api.roles import Principal, Role
+
+    calibrations = {name: backend.calibration() for name, backend in registry.load().items()}
+    recommender = Recommender(calibrations, Asked(Path("/nonexistent")))
+    recommender.warm()
+    limits = RateLimits(10_000, 10_000)
+    gate = Gate([lambda request: Principal("bench", frozenset((Role.READER,)), "bearer")], limits, limits)
+    app = application("bench", (policy,), gate)
+    app.state.recommender = recommender
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+
+
+async def _ask(port: int, decisions: int, rate: float) -> list[float]:
+    import httpx
+
+    bodies = [
+        json.dumps({"circuits": job.circuits, "observables": [each.model_dump() for each in job.observables]}).encode()
+        for job in jobs(KNOWN, 1)
+    ]
+    headers = {"content-type": "application/json"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as http:
+        for _ in range(600):
+            try:
+                await http.get("/health/live")
+                break
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+        for body in bodies:
+            (await http.post("/api/v1/policy/recommend", content=body)).raise_for_status()
+        took: list[float] = []
+        begun = time.perf_counter()
+
+        async def ask(number: int) -> None:
+            due = begun + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            (await http.post("/api/v1/policy/recommend", content=bodies[number % len(bodies)])).raise_for_status()
+            took.append(time.perf_counter() - due)
+
+        await asyncio.gather(*(ask(number) for number in range(decisions)))
+    return [*took, float("nan")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--decisions", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=200.0)
+    parser.add_argument(
+        "--rest", action="store_true", help="through REST as well, without TLS and tokens, which benchmarks.tls times"
+    )
+    asked = parser.parse_args()
+    load = os.getloadavg()[0]
+    print(f"load average {load:.1f} on {os.cpu_count()} cores" + (": busy" if load > 1 else ""))
+    agent(asked.decisions, asked.rate)
+    if asked.rest:
+        rest(asked.decisions, asked.rate)
+
+
+if __name__ == "__main__":
+    main()
