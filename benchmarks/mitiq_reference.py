@@ -1,7 +1,7 @@
 """Mitiq, the outside reference: what it makes of the same measured values. The only module that imports it (GPLv3)."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,3 +63,36 @@ def quasi_probabilities(qubits: int, error: float) -> Floats:
     gate = Circuit(X(*wires) if qubits == 1 else CNOT(*wires))
     represented = pec.represent_operation_with_global_depolarizing_noise(gate, error)
     return np.array(represented.coeffs, dtype=np.float64)
+
+
+def calibrated(counts: Callable[[str, int], Mapping[str, int]], shots: int) -> str:
+    """The method that mitiq's Calibrator would use on a device for whatever circuit comes: `zne-linear` or `zne-richardson`.
+
+    Args:
+        counts: (OpenQASM 3, shots) -> bit strings, from the device, which must not optimise folds away.
+        shots: of each of its executions.
+    """
+    from mitiq import Calibrator, MeasurementResult, Settings
+    from mitiq.zne.scaling import fold_global  # type: ignore[import-untyped]
+    from qiskit import QuantumCircuit, qasm3
+
+    factories = {"LinearFactory": "zne-linear", "RichardsonFactory": "zne-richardson"}
+    strategies = [
+        {"technique": "zne", "scale_noise": fold_global, "factory": getattr(inference, name)([1.0, 3.0, 5.0])} for name in factories
+    ]
+    circuits = [
+        {"circuit_type": "ghz", "num_qubits": 3},
+        {"circuit_type": "mirror", "num_qubits": 3, "circuit_depth": 3, "seed": 1},
+    ]
+
+    def execute(circuit: QuantumCircuit) -> Any:
+        bits = [
+            [int(letter) for letter in text] for text, count in counts(qasm3.dumps(circuit), shots).items() for _ in range(count)
+        ]
+        return MeasurementResult(bits)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        calibrator = Calibrator(execute, frontend="qiskit", settings=Settings(circuits, strategies))
+        calibrator.run()
+        return factories[type(calibrator.best_strategy().technique_params["factory"]).__name__]

@@ -1,6 +1,7 @@
 """Decisions at 200 per second on one core: the model alone, inside the agent, and through REST; beside them, the closed form.
 
     python -m benchmarks.policy [--decisions 2000] [--rate 200] [--rest]
+    python -m benchmarks.policy --calibrator .quantumai/policy/data
 
 Jobs come at fixed times whether or not the one before is decided, so that waiting counts (open load). Known circuits are those that
 were decided about before; new ones are parsed and compiled for every backend first, which no rate of 200 per second allows.
@@ -153,6 +154,33 @@ async def _ask(port: int, decisions: int, rate: float) -> list[float]:
     return [*took, float("nan")]
 
 
+def calibrator(data: Path) -> None:
+    """mitiq's Calibrator on the held-out devices: one strategy for each, which it picks by running circuits of its own there."""
+    from backends.adapter import Run, Work
+    from backends.simulation import Simulator
+    from benchmarks.mitiq_reference import calibrated
+    from policy.dataset import load
+    from policy.evaluation import figures, measured
+    from policy.examples import examples
+    from policy.model import load as load_model
+    from policy.places import made, places
+    from policy.store import SHIPPED
+
+    known = examples(load(data))
+    judge = known.where(known.group == "unseen")
+    picks = {}
+    for place in places(None):
+        if place.name in judge.place:
+            simulator = Simulator(made(place, None))
+            picks[place.name] = calibrated(
+                lambda source, shots, ran=simulator: ran.run(Work((source,), (Run(0, shots),), 1, 0, 0)).counts[0], 2000
+            )
+    print(", ".join(f"{name}: {pick}" for name, pick in picks.items()))
+    predicted = np.array([[float(method != picks[name]) for method in AUTOMATIC] for name in judge.place])
+    for line in (figures("devices", "mitiq's Calibrator", predicted + 1, judge), measured("devices", load_model(SHIPPED), judge)):
+        print(f"{line.name:24} within 10 % {line.within:6.1%}  error / least {line.ratio:.3f}  top-1 {line.top:6.1%}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", type=int, default=2000)
@@ -160,7 +188,11 @@ def main() -> None:
     parser.add_argument(
         "--rest", action="store_true", help="through REST as well, without TLS and tokens, which benchmarks.tls times"
     )
+    parser.add_argument("--calibrator", type=Path, metavar="DATA", help="only: mitiq's Calibrator on a data set's held-out devices")
     asked = parser.parse_args()
+    if asked.calibrator:
+        calibrator(asked.calibrator)
+        return
     load = os.getloadavg()[0]
     print(f"load average {load:.1f} on {os.cpu_count()} cores" + (": busy" if load > 1 else ""))
     agent(asked.decisions, asked.rate)

@@ -74,18 +74,18 @@ def evaluate(
 
     Each family is left out once and a model fitted to the others; devices and days were never learned from.
     """
-    from policy.evaluation import judged, pooled, protocols  # noqa: PLC0415 - scikit-learn takes seconds
-    from policy.training import Sizes  # noqa: PLC0415
+    from policy.evaluation import families, judged, pooled  # noqa: PLC0415 - scikit-learn takes seconds
+    from policy.model import load  # noqa: PLC0415
 
     chosen = settings(home)
     root = store(models, chosen)
-    known, console, lines = _examples(data), screen.console(), []
-    for held, (fitted, judge) in protocols(known).items():
-        console.print(f"{held}: {len(judge):,} cases", style="dim")
-        lines += judged(held, fitted, known.where(known.group == "conformal"), judge, seed=seed, sizes=Sizes())
-    families = [line for line in lines if line.held.startswith("family")]
-    together = [*pooled(families, "families, each left out"), *(line for line in lines if line not in families)]
-    alone = [line for line in families if line.name == "learned"]
+    known, console = _examples(data), screen.console()
+    calibrated, lines = known.where(known.group == "conformal"), list["Figures"]()
+    for family, fitted, judge in families(known):
+        console.print(f"without {family}: {len(judge):,} cases", style="dim")
+        lines += judged(f"family {family}", fitted, calibrated, judge, seed=seed)
+    together = [*pooled(lines, "families, each left out"), *_held(load(current(root)), known)]
+    alone = [line for line in lines if line.name == "learned"]
     _show([*together, *alone], "error = mean over all shots of |estimate - ideal|; every method spends the same shots")
     _say_missed(together)
     place = out or current(root)

@@ -74,7 +74,7 @@ class Limits:
 def within(options: Sequence[Option], limits: Limits) -> tuple[list[Option], str]:
     """The options that keep the limits, and a sentence where they matter; all of them where none does: the scheduler says no."""
     free = limits.usd is None and limits.seconds is None
-    kept = options if free else [option for option in options if limits.allow(option)]
+    kept = [*options] if free else [option for option in options if limits.allow(option)]
     if len(kept) == len(options):
         return [*options], ""
     if not kept:

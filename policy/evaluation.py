@@ -1,6 +1,6 @@
 """How near the picks are to the best, on families, devices and days that were not learned from; beside it, the controls."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,10 +77,10 @@ def controls(held: str, known: Examples, data: Examples) -> Iterator[Figures]:
     yield figures(held, "closed form with signal", np.exp(data.features[:, :, 0].astype(float)), data)
 
 
-def judged(held: str, known: Examples, calibrated: Examples, data: Examples, *, seed: int, sizes: Sizes) -> list[Figures]:
-    """The controls, and the learned policy: fitted to `known`, its intervals calibrated on `calibrated`."""
-    found = forest(known, seed, sizes)
-    judge, _ = confident(known, seed, sizes)
+def judged(held: str, known: Examples, calibrated: Examples, data: Examples, *, seed: int) -> list[Figures]:
+    """The controls, and a policy fitted to `known` alone, its intervals calibrated on `calibrated`."""
+    found = forest(known, seed, Sizes())
+    judge, _ = confident(known, seed, Sizes(trees=20))
     inside, outside = _predicted(found, calibrated), _predicted(found, data)
     limit = quantile(scores(inside, calibrated, seed), COVERAGE)
     said = np.clip(judge.predict(gaps(outside, data.features)), 0.0, 1.0)
@@ -100,15 +100,11 @@ def _learned(held: str, predicted: Floats, said: Floats, limit: float, data: Exa
     return replace(figures(held, "learned", predicted, data), calibration=calibration_error(said, good), covered=covered)
 
 
-def protocols(data: Examples) -> Mapping[str, tuple[Examples, Examples]]:
-    """What is held out -> (what may be known, what is judged on)."""
+def families(data: Examples) -> Iterator[tuple[str, Examples, Examples]]:
+    """(family, what may be known, what is judged on), on the same devices: nothing else is held out."""
     fitted, kept = np.isin(data.group, FITTED), data.group == "conformal"
-    found = {}
     for name in np.unique(data.family):
-        found[f"family {name}"] = (fitted | kept) & (data.family != name), fitted & (data.family == name)
-    found["devices"] = (fitted | kept, data.group == "unseen")
-    found["days"] = (fitted | kept, data.group == "late")
-    return {held: (data.where(known), data.where(judge)) for held, (known, judge) in found.items() if judge.any()}
+        yield str(name), data.where((fitted | kept) & (data.family != name)), data.where(fitted & (data.family == name))
 
 
 def calibration_error(said: Floats, good: NDArray[np.bool_]) -> float:

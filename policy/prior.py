@@ -14,7 +14,6 @@ from scipy.special import erf, ndtr
 
 from em.methods import METHODS, Method
 from em.methods.zne import EXTRAPOLATIONS
-from policy.closed_form import MODEL_ERROR
 from policy.demand import Target
 from policy.placement import Placement
 
@@ -23,6 +22,7 @@ Floats = NDArray[np.float64]
 SCALES = np.array([1.0, 3.0, 5.0])
 _TWIRLS = int(METHODS["trex"].parameters({})["twirls"])  # type: ignore[arg-type]
 _LEAST = 1e-12
+_DOUBT = 0.02  # what is left of an effect that was taken out: less than in `policy.closed_form`, since the signal is followed
 _LINES = {
     name: np.asarray(EXTRAPOLATIONS[name](SCALES, np.ones(3), np.ones(3), 1.0).gradient) for name in ("linear", "richardson")
 } | {"": np.array([1.0, 0.0, 0.0])}
@@ -56,9 +56,9 @@ def prior(target: Target, placements: Sequence[Placement], methods: Sequence[str
     """
     found = [each.noise for each in placements]
     read, flips, rate = (np.array([getattr(noise, name) for noise in found]) for name in ("readout", "flips", "rate"))
-    values = np.array([each.signal.values for each in placements])
+    values, seen = (np.array([getattr(each.signal, name) for each in placements]) for name in ("values", "read"))
     missing = target.spread * np.sqrt(1 - np.array([each.signal.kept for each in placements]))
-    met = _Met(values[:, 0], values[:, 1:], missing, read, flips, -np.expm1(-rate), target)
+    met = _Met(values[:, 0], values[:, 1:], seen, missing, read, flips, -np.expm1(-rate), target)
     columns = [_column(METHODS[name], count, met) for name, count in zip(methods, shots, strict=True)]
     bias, deviation, decays = (np.array(column).T for column in zip(*columns, strict=True))
     return Prior(bias, deviation, folded(bias, deviation), decays, values)
@@ -73,10 +73,11 @@ def folded(bias: Floats, deviation: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Met:
-    """What all methods meet on (candidates,): ideal and noisy values, what was not followed, readout, flips, lost to gates."""
+    """What all methods meet on (candidates,): ideal, noisy, read values, what was not followed, readout, flips, gates' loss."""
 
     ideal: Floats
     noisy: Floats
+    seen: Floats
     missing: Floats
     read: Floats
     flips: Floats
@@ -88,10 +89,10 @@ def _column(method: Method, shots: float, met: _Met) -> tuple[Floats, Floats, Fl
     """(bias, deviation, decays) of one method on each candidate."""
     mitigated, none = method.reader != "raw", np.zeros_like(met.read)
     amplified = 1 / met.read if mitigated else np.ones_like(met.read)
-    seen = met.noisy * (1.0 if mitigated else met.read[:, None])
+    seen = met.noisy if mitigated else met.seen
     left = seen / amplified[:, None] / max(met.target.share, _LEAST)
     own = np.square(amplified * met.target.spread)[:, None] * np.clip(1 - np.square(left), 0.02, 1.0) / shots
-    patterns = np.square(met.flips) / min(_TWIRLS, max(2.0, shots // 2)) * 4 if method.reader == "trex" else none
+    patterns = np.square(met.flips) / min(_TWIRLS, max(2.0, shots // 2)) if method.reader == "trex" else none
     own = own + patterns[:, None] * np.square(met.noisy)
     shared = np.square(amplified) * (1 - np.square(met.read)) / shots + patterns if mitigated else none
     estimate, variance = _line(method.extrapolation if method.extrapolation != "exponential" else "linear", seen, own)
@@ -100,7 +101,7 @@ def _column(method: Method, shots: float, met: _Met) -> tuple[Floats, Floats, Fl
         fitted, spread, decays = _decay(seen, own)
         estimate, variance = decays * fitted + (1 - decays) * estimate, decays * spread + (1 - decays) * variance
     variance = variance + np.square(estimate) * shared
-    doubt = MODEL_ERROR * np.abs(met.ideal) * (mitigated * (1 - met.read) + (method.extrapolation is not None) * met.gates)
+    doubt = _DOUBT * np.abs(met.ideal) * (mitigated * (1 - met.read) + (method.extrapolation is not None) * met.gates)
     lost = met.missing * (met.gates if method.extrapolation is None else np.square(met.gates))
     return np.hypot(np.abs(met.ideal - estimate) + doubt, lost), np.sqrt(variance), decays
 

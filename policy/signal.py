@@ -2,8 +2,9 @@
 
 The observable is carried through the compiled gates in the Heisenberg picture (sparse Pauli dynamics, Begusic et al. 2024,
 doi:10.1126/sciadv.adk4321), the heaviest strings kept, the others dropped: the work is bounded, whatever the width. Each gate that
-a string meets leaves of it what the calibration says (the diagonal of its noise's Pauli transfer matrix), and relaxation adds its
-part of the identity. `kept` says how much of the observable was followed to the end; where that is little, values are guesses.
+a string meets leaves of it what the calibration says (the diagonal of its noise's Pauli transfer matrix), and relaxation turns a
+little of each Z into the identity. `kept` says how much of the observable was followed to the end; where that is little, values are
+guesses.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ Masks = NDArray[np.uint64]
 Step: TypeAlias = tuple[str, float | None, tuple[int, ...]]
 """Name, angle, and which of a gate's qubits."""
 
-SCALES = (0.0, 1.0, 3.0, 5.0)
+SCALES = np.array([0.0, 1.0, 3.0, 5.0])
 """Of the noise: none, and as extrapolations scale it."""
 
 MOST_STRINGS = 384
@@ -31,19 +32,26 @@ WIDEST = 64
 """Qubits in the light cone: bits of a mask."""
 
 _ROUNDING = 1e-9
-_LETTERS = np.array([0, 1, 3, 2])  # X part + 2 x Z part -> I, X, Y, Z as transfer matrices count them
+_WORTH = 2e-5  # of the observable's bound: smaller parts of what relaxation adds are left out
+_ROWS = np.concatenate([SCALES, SCALES[1:]])
+_FORWARD, _BACK = np.ceil(_ROWS / 2), np.floor(_ROWS / 2)
+"""How often a folded circuit passes through a gate, and through its inverse, whose noise meets the string before the gate."""
+
+_LETTERS = np.array([0, 1, 3, 2], dtype=np.uint64)  # X part + 2 x Z part -> I, X, Y, Z as transfer matrices count them
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """An observable without its constant, after a circuit on a device.
+    """An observable without its constant, after a circuit on a device, in units of the observable's bound.
 
     Attributes:
-        values: (SCALES,) before readout, in units of the observable's bound.
+        values: (SCALES,) before readout.
+        read: (SCALES without 0,) as it is read, readout errors included.
         kept: part of the sum of squared coefficients that was followed to the end, in [0, 1].
     """
 
     values: Floats
+    read: Floats
     kept: float
 
 
@@ -58,14 +66,19 @@ def signal(device: Device, compiled: Compiled, sizes: Mapping[str, float], bound
     """
     inside, bits = _cone(compiled, {qubit for pauli in sizes for qubit in support(pauli)})
     if not sizes or len(bits) > WIDEST:
-        return Signal(np.zeros(len(SCALES)), float(not sizes))
+        return Signal(np.zeros(len(SCALES)), np.zeros(len(SCALES) - 1), float(not sizes))
     strings = _Strings({pauli: size / bound for pauli, size in sizes.items()}, compiled.places, bits)
+    for qubit in sorted({qubit for pauli in sizes for qubit in support(pauli)}):
+        row = device.calibration.qubits[compiled.places[qubit]]
+        strings.read(bits[compiled.places[qubit]], row.prob_meas1_prep0, row.prob_meas0_prep1)
     for operation in inside:
         where = [bits[qubit] for qubit in operation.qubits]
-        if operation.name != "rz":
-            matrix = device.reported(operation.name, operation.qubits)
-            strings.meet(where, np.diag(matrix), np.where(np.arange(len(matrix)) > 0, matrix[:, 0], 0.0))
+        noise = None if operation.name == "rz" else device.reported(operation.name, operation.qubits)
+        if noise is not None:
+            strings.meet(where, noise, _FORWARD)
         strings.turn(operation, where)
+        if noise is not None:
+            strings.meet(where, noise, _BACK)
     return strings.seen()
 
 
@@ -80,7 +93,10 @@ def _cone(compiled: Compiled, reached: set[int]) -> tuple[list[Operation], dict[
 
 
 class _Strings:
-    """A sum of Hermitian Pauli strings as masks of X and Z parts (both: Y), with a coefficient for each scale."""
+    """A sum of Hermitian Pauli strings as masks of X and Z parts (both: Y).
+
+    A string has a coefficient for each scale, and then one for each scale but 0 with the readout's errors.
+    """
 
     def __init__(self, sizes: Mapping[str, float], places: Sequence[int], bits: Mapping[int, int]) -> None:
         parts = [
@@ -88,23 +104,45 @@ class _Strings:
             for letters in ("XY", "ZY")
         ]
         self.x, self.z = (np.array(part, dtype=np.uint64) for part in parts)
-        self.sizes = np.tile(np.array(list(sizes.values())), (len(SCALES), 1))
+        self.sizes = np.tile(np.array(list(sizes.values())), (len(_ROWS), 1))
         self._whole = self._weight()
-        self._identity = np.zeros(len(SCALES))
 
     def seen(self) -> Signal:
         """The value in |0...0>: of strings of nothing but Z."""
         self._merge()
-        return Signal(self._identity + self.sizes[:, self.x == 0].sum(axis=1), min(1.0, self._weight() / self._whole))
+        values = self.sizes[:, self.x == 0].sum(axis=1)
+        return Signal(values[: len(SCALES)], values[len(SCALES) :], min(1.0, self._weight() / self._whole))
 
-    def meet(self, bits: Sequence[int], left: Floats, added: Floats) -> None:
-        """The noise of a gate: what it leaves of each letter, or pair of letters, and what it adds of the identity."""
+    def read(self, bit: int, wrong0: float, wrong1: float) -> None:
+        """The readout of a qubit: (1 - P(1|0) - P(0|1)) Z + P(0|1) - P(1|0) is read in place of Z, whatever it was turned from."""
+        acts = (self._bit(self.x, bit) | self._bit(self.z, bit)).astype(bool)
+        late = np.arange(len(_ROWS)) >= len(SCALES)
+        without = self.sizes[:, acts] * np.where(late, wrong1 - wrong0, 0.0)[:, None]
+        self.sizes = np.where(acts & late[:, None], self.sizes * (1 - wrong0 - wrong1), self.sizes)
+        if abs(wrong1 - wrong0) > _WORTH and acts.any():
+            clear = ~np.uint64(1 << bit)
+            self._add(self.x[acts] & clear, self.z[acts] & clear, without)
+            self._merge()
+
+    def meet(self, bits: Sequence[int], matrix: Floats, times: Floats) -> None:
+        """The noise of a gate, so many times for each row: what it leaves of letters; where a Z relaxes, what is left without."""
         letters = [_LETTERS[self._bit(self.x, bit) + 2 * self._bit(self.z, bit)] for bit in bits]
         digits = letters[0] if len(bits) == 1 else letters[0] + 4 * letters[1]
-        alone = (self.x | self.z) & ~np.uint64(sum(1 << bit for bit in bits)) == 0
-        self._identity += np.array(SCALES) * (self.sizes[:, alone] @ added[digits[alone]])
-        scaled = np.maximum(left, _ROUNDING)[:, None] ** np.array(SCALES)
+        relaxed = [self._relaxed(bit, 3 * 4**index, digits, matrix, times) for index, bit in enumerate(bits) if len(bits) == 2]
+        scaled = np.maximum(np.diag(matrix), _ROUNDING)[:, None] ** times
         self.sizes = self.sizes * scaled[digits].T
+        for strings in relaxed:
+            self._add(*strings)
+        if len(self.x) > 2 * MOST_STRINGS:
+            self._merge()
+
+    def _relaxed(self, bit: int, without: int, digits: Masks, matrix: Floats, times: Floats) -> tuple[Masks, Masks, Floats]:
+        """Strings that relaxation of a qubit makes of those with a Z there."""
+        has = _letter(digits, without) == 3
+        added = np.where(has, matrix[digits, np.where(has, digits - np.uint64(without), digits)], 0.0)
+        sizes = self.sizes * added * times[:, None]
+        worth = has & (np.abs(sizes).max(axis=0) > _WORTH)
+        return self.x[worth], self.z[worth] ^ np.uint64(1 << bit), sizes[:, worth]
 
     def turn(self, operation: Operation, bits: Sequence[int]) -> None:
         """The strings before a gate."""
@@ -146,13 +184,17 @@ class _Strings:
         if len(self.x) > 2 * MOST_STRINGS:
             self._merge()
 
+    def _add(self, x: Masks, z: Masks, sizes: Floats) -> None:
+        self.x, self.z = np.concatenate([self.x, x]), np.concatenate([self.z, z])
+        self.sizes = np.concatenate([self.sizes, sizes], axis=1)
+
     def _merge(self) -> None:
         order = np.lexsort((self.z, self.x))
         x, z = self.x[order], self.z[order]
         starts = np.flatnonzero(np.concatenate([[True], (x[1:] != x[:-1]) | (z[1:] != z[:-1])]))
         self.x, self.z, self.sizes = x[starts], z[starts], np.add.reduceat(self.sizes[:, order], starts, axis=1)
         if len(starts) > MOST_STRINGS:
-            heaviest = np.argpartition(-np.abs(self.sizes[0]), MOST_STRINGS)[:MOST_STRINGS]
+            heaviest = np.argpartition(-np.abs(self.sizes[:2]).max(axis=0), MOST_STRINGS)[:MOST_STRINGS]
             self.x, self.z, self.sizes = self.x[heaviest], self.z[heaviest], self.sizes[:, heaviest]
 
     def _weight(self) -> float:
@@ -163,6 +205,11 @@ class _Strings:
 
     def _negate(self, which: Bools) -> None:
         self.sizes = np.where(which, -self.sizes, self.sizes)
+
+
+def _letter(digits: Masks, place: int) -> Masks:
+    """The letters of the qubit whose Z counts `place`."""
+    return digits % 4 if place == 3 else digits // 4
 
 
 _H: tuple[Step, ...] = (("rz", pi / 2, (1,)), ("sx", None, (1,)), ("rz", pi / 2, (1,)))  # a Hadamard but for a phase

@@ -143,20 +143,31 @@ def network(data: Examples, seed: int, sizes: Sizes) -> Any:
 
 
 def confident(data: Examples, seed: int, sizes: Sizes) -> tuple[Any, int]:
-    """A forest for the chance that a pick is within 10 % of the best, fitted to picks in families left out; and its width."""
+    """A forest for the chance that a pick is within 10 % of the best, and its width.
+
+    It is fitted to picks in what was left out, families one time and devices the other: what comes may be new in either way.
+    """
     smaller = Sizes(max(10, sizes.trees // 2), sizes.leaves, sizes.hidden)
+    device = np.array([name.partition("~")[0].partition(" ")[0] for name in data.place])
+    rows, good = [], []
+    for groups in (data.family, device):
+        errors = _left_out(data, groups, seed, smaller)
+        picked = data.errors[np.arange(len(data)), errors.argmin(axis=1)]
+        good.append(np.log(picked / data.errors.min(axis=1)) <= CLOSE)
+        rows.append(gaps(errors, data.features))
+    found = RandomForestRegressor(60, min_samples_leaf=80, max_features=0.4, max_samples=0.5, random_state=seed)
+    return found.fit(np.concatenate(rows), np.concatenate(good).astype(float)), rows[0].shape[1]
+
+
+def _left_out(data: Examples, groups: NDArray[np.str_], seed: int, sizes: Sizes) -> Floats:
+    """(cases, methods): errors predicted by forests that know other groups only."""
     errors = np.empty_like(data.errors)
-    for inside, outside in GroupKFold(_FOLDS).split(data.errors, groups=data.family):
+    for inside, outside in GroupKFold(_FOLDS).split(data.errors, groups=groups):
         known = data.where(np.isin(np.arange(len(data)), inside))
         left = data.features[outside]
-        errors[outside] = np.exp(
-            left[:, :, 0] + forest(known, seed, smaller).predict(left.reshape(-1, len(NAMES))).reshape(left.shape[:2])
-        )
-    picked = data.errors[np.arange(len(data)), errors.argmin(axis=1)]
-    good = (np.log(picked / data.errors.min(axis=1)) <= CLOSE).astype(float)
-    rows = gaps(errors, data.features)
-    found = RandomForestRegressor(40, min_samples_leaf=80, max_features=0.4, max_samples=0.5, random_state=seed)
-    return found.fit(rows, good), rows.shape[1]
+        residual = forest(known, seed, sizes).predict(left.reshape(-1, len(NAMES))).reshape(left.shape[:2])
+        errors[outside] = np.exp(left[:, :, 0] + residual)
+    return errors
 
 
 def scores(errors: Floats, data: Examples, seed: int) -> Floats:
