@@ -27,6 +27,7 @@ from schemas.dead_letter import DeadLetter, Header
 from schemas.jobs import EmRecommended, JobCancel, JobCompleted, JobRequested, JobRouted, JobStatus
 from schemas.manifests import LogCheckpoint, ManifestRequested, ManifestSigned
 from schemas.record import Record, now
+from schemas.threats import ThreatObserved
 from schemas.topics import MAX_EVENT_BYTES
 from streams import dead_letters
 from streams.client import Client
@@ -274,19 +275,23 @@ class TestBadInput:
         assert letter.attempts == 1 and letter.reason.startswith("job.requested: ")
 
     @pytest.mark.parametrize(
-        ("kind", "agent"),
+        ("kind", "agents"),
         [
-            (EmRecommended, "scheduler"),
-            (ManifestRequested, "signer"),
-            (CalibrationUpdated, "calibration"),
+            (EmRecommended, ["scheduler"]),
+            (ManifestRequested, ["signer"]),
+            (CalibrationUpdated, ["calibration", "scheduler"]),
+            (ThreatObserved, ["threat"]),
         ],
-        ids=lambda value: value if isinstance(value, str) else "",
+        ids=lambda value: "-".join(value) if isinstance(value, list) else "",
     )
-    async def test_every_agent_dead_letters_what_it_cannot_read(self, local: LocalPlatform, kind: type[Record], agent: str) -> None:
-        key, value = f"{agent}-{uuid.uuid4().hex}".encode(), b"\xc3\x01poison"
+    async def test_every_agent_dead_letters_what_it_cannot_read(
+        self, local: LocalPlatform, kind: type[Record], agents: list[str]
+    ) -> None:
+        key, value = uuid.uuid4().hex.encode(), b"\xc3\x01poison"
         await inject(local.brokers, kind.topic, key, value, envelope(kind))
-        [letter] = await letters_of(local, key)
-        assert (letter.agent, letter.original_value) == (agent, value)
+        letters = await letters_of(local, key, len(agents))
+        assert sorted(letter.agent for letter in letters) == agents
+        assert {letter.original_value for letter in letters} == {value}
 
     @pytest.mark.parametrize(
         ("fields", "reason"),
