@@ -5,6 +5,7 @@ Nothing in the files can run code. Scores come by the batch: onnxruntime and Num
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,7 +147,7 @@ class Classical:
                 novelty_threshold=float(words["novelty_threshold"]),
                 about=words["about"],
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ModelError(
                 f"the model in {folder} cannot be read ({error}): make one with `quantumai threat train-classical`"
             ) from error

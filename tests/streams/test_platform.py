@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from schemas.topics import TOPICS
 from streams.admin import topic_table
 from streams.errors import PlatformError
 from streams.platform import down, up
@@ -77,7 +78,7 @@ async def test_up_gives_a_broker_with_topics_and_a_worker_per_agent_and_down_lea
     now = await asyncio.to_thread(home.up, environment={"QUANTUMAI_TOKEN_PIN": "314159"})
     assert now.ready and [process.name for process in now.processes] == ["kafka", *AGENTS]
     assert now.brokers == Settings.load(home=home.folder).brokers
-    assert len(await topic_table(now.brokers)) == 15
+    assert len(await topic_table(now.brokers)) == len(TOPICS)
     [start] = home.starts("signer")
     assert start["environment"]["QUANTUMAI_BROKERS"] == now.brokers
     assert start["environment"]["QUANTUMAI_HOME"] == str(home.folder)
