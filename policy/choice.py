@@ -27,11 +27,13 @@ class Option:
     """One method on one backend.
 
     Attributes:
+        name: of the method.
         method: how.
         cost: what it spends, calibration and folded circuits included.
         prediction: how well it should do.
     """
 
+    name: str
     method: Method
     cost: Cost
     prediction: Prediction
@@ -45,7 +47,7 @@ class Option:
     def of(cls, name: str, cost: Cost, seen: Noise, demand: Demand) -> Self:
         """The option of a method by its name, under the noise that the backend has for this demand."""
         scales = [float(scale) for scale in cost.shots_by_scale if scale]
-        return cls(METHODS[name], cost, predict(seen, demand.target, METHODS[name], scales, demand.workload.shots))
+        return cls(name, METHODS[name], cost, predict(seen, demand.target, METHODS[name], scales, demand.workload.shots))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def within(options: Sequence[Option], limits: Limits) -> tuple[list[Option], str
     if not kept:
         return [*options], "No method keeps the limits of time and money."
     least = min(options, key=lambda option: option.error)
-    return kept, "" if least in kept else f"{least.method.name} would take too long or cost too much."
+    return kept, "" if least in kept else f"{least.name} would take too long or cost too much."
 
 
 def largest_error(sla: Sla) -> float | None:
@@ -98,4 +100,4 @@ def choose(options: Sequence[Option], sla: Sla) -> Option:
     if not good:
         least = min(option.error for option in options)
         good = [option for option in options if option.error <= AS_GOOD * least]
-    return min(good, key=lambda option: (option.cost.shots, option.error, option.method.name))
+    return min(good, key=lambda option: (option.cost.shots, option.error, option.name))

@@ -147,7 +147,7 @@ def _recommendation(
     region = device.region(demand.width)
     if isinstance(judged, Judgement):
         seen = judged.placement.noise
-        found = [Option(METHODS[name], cost, Prediction(judged.errors[name], 0.0)) for name, cost in costs.items()]
+        found = [Option(name, METHODS[name], cost, Prediction(judged.errors[name], 0.0)) for name, cost in costs.items()]
     else:
         seen = noise(demand.target, demand.largest, region)
         found = [Option.of(name, cost, seen, demand) for name, cost in costs.items()]
@@ -160,7 +160,7 @@ def _recommendation(
     return Recommendation(
         backend=device.name,
         calibration_id=device.calibration.calibration_id,
-        method=chosen.method.name,
+        method=chosen.name,
         method_version=chosen.method.version,
         parameters=chosen.method.parameters(job.method_parameters),
         shot_overhead=max(1.0, chosen.cost.overhead),
@@ -175,7 +175,7 @@ def _recommendation(
         qubits=demand.width,
         reason=" ".join(filter(None, said)),
         ranking=tuple(
-            MethodScore(method=option.method.name, expected_error=option.error, shot_overhead=max(1.0, option.cost.overhead))
+            MethodScore(method=option.name, expected_error=option.error, shot_overhead=max(1.0, option.cost.overhead))
             for option in options
         ),
     )

@@ -21,15 +21,13 @@ def reason(chosen: Option, options: Sequence[Option], seen: Noise, sla: Sla) -> 
         f"Gates leave {seen.gates:.0%} of the signal ({seen.two_qubit_gates:.0f} two-qubit gates in the light cone with routing), "
         f"readout leaves {seen.readout:.0%}: {_dominant(seen)} dominates."
     )
-    choice = (
-        f"{chosen.method.name} should be off by {chosen.error:.3f} of the spectral bound at {chosen.cost.overhead:.1f}x the shots"
-    )
-    raw = next((option.error for option in options if option.method.name == "raw"), None)
-    if raw is not None and chosen.method.name != "raw":
+    choice = f"{chosen.name} should be off by {chosen.error:.3f} of the spectral bound at {chosen.cost.overhead:.1f}x the shots"
+    raw = next((option.error for option in options if option.name == "raw"), None)
+    if raw is not None and chosen.name != "raw":
         choice += f", raw by {raw:.3f}"
     limit, least = largest_error(sla), min(options, key=lambda option: option.error)
     if limit is not None and chosen.error <= limit and least is not chosen:
-        choice += f"; {least.method.name} would come to {least.error:.3f}, but this is the cheapest that meets the SLA"
+        choice += f"; {least.name} would come to {least.error:.3f}, but this is the cheapest that meets the SLA"
     return f"{noise} {choice}."
 
 
@@ -40,7 +38,7 @@ def trust(judged: Judgement | Fallback, chosen: Option) -> str:
     clean, noisy = judged.placement.signal.values[:2]
     past = "" if judged.past == 1 else f" Runs here were off by {judged.past:.2f} times what was expected, which is counted in."
     return (
-        f"Of a value near {clean:+.2f} the gates should leave {noisy:+.2f}; {judged.overheads[chosen.method.name]:.1f} shots stand "
+        f"Of a value near {clean:+.2f} the gates should leave {noisy:+.2f}; {judged.overheads[chosen.name]:.1f} shots stand "
         f"for one of raw's. The model is {judged.confidence:.0%} sure that no method is 10 % better than the best it sees.{past}"
     )
 
