@@ -23,6 +23,7 @@ from schemas.errors import InputError
 from schemas.jobs import JobRequested
 
 _KEPT = 4096  # placements, of circuits on candidates
+_JUDGED = 512  # judgements, of circuits on all candidates with one number of shots
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Learned:
     def __init__(self, model: Model, past: Mapping[str, float] | None = None) -> None:
         self.model, self.past = model, dict(past or {})
         self._devices: dict[str, Device] = {}
+        self._judgements: OrderedDict[tuple[object, ...], dict[str, Judgement | Fallback]] = OrderedDict()
         self._placements: OrderedDict[tuple[str, str, str, int], Placement | Fallback] = OrderedDict()
 
     def judge(
@@ -66,6 +68,18 @@ class Learned:
         if (refusal := self._refusal(job, demand)) is not None:
             return dict.fromkeys(calibrations, refusal)
         what = "" if demand.observable is None else demand.observable.model_dump_json()
+        ids = tuple(each.calibration_id for each in calibrations.values())
+        key = demand.source, what, demand.workload.shots, job.optimization_level, tuple(calibrations), ids
+        if key not in self._judgements:
+            self._judgements[key] = self._judge(job, demand, calibrations, what)
+            if len(self._judgements) > _JUDGED:
+                self._judgements.popitem(last=False)
+        self._judgements.move_to_end(key)
+        return self._judgements[key]
+
+    def _judge(
+        self, job: JobRequested, demand: Demand, calibrations: Mapping[str, CalibrationUpdated], what: str
+    ) -> dict[str, Judgement | Fallback]:
         found = {name: self._placement(job, demand, each, what) for name, each in calibrations.items()}
         there = {name: place for name, place in found.items() if isinstance(place, Placement)}
         said: dict[str, Judgement | Fallback] = {name: place for name, place in found.items() if isinstance(place, Fallback)}
