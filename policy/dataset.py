@@ -110,10 +110,12 @@ def rows(place: Place, days: Path | None, seed: int, index: int, circuits: int) 
                 "calibration_id": device.calibration.calibration_id,
                 **asdict(drawn),
             }
-            for number, truth in enumerate(exact):
-                seen = Seen(device, outline, instance, number)
-                case = {**about, "circuit_hash": instance.circuit_hash, "observable": number}
-                found += [row(case, truth, seen, budget, shots_per_run(instance, budget)) for budget in BUDGETS]
+            case = {**about, "circuit_hash": instance.circuit_hash}
+            seen = [Seen(device, outline, instance, number) for number in range(len(exact))]
+            for budget in BUDGETS:
+                shots = shots_per_run(instance, budget)
+                for number, truth in enumerate(exact):
+                    found.append(row({**case, "observable": number}, truth, seen[number], budget, shots))
     return found
 
 

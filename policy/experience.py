@@ -117,7 +117,7 @@ def drifts(model: Model, seen: Experience) -> list[Drift]:
     """Predicted against achieved, for each backend; the worst first."""
     if not len(seen.errors):
         return []
-    residual = seen.targets - np.log(model.predict(seen.features[:, None, :]).errors[:, 0]) + seen.features[:, 0]
+    residual = seen.targets - np.log(model.errors(seen.features[:, None, :])[:, 0]) + seen.features[:, 0]
     found = []
     for name in np.unique(seen.backend):
         some = residual[seen.backend == name]

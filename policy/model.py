@@ -76,11 +76,16 @@ class Model:
         """What it says of (candidates, methods, features): one call for all."""
         shape = features.shape[:2]
         rows = features.reshape(-1, features.shape[2])
-        errors = np.exp(features[:, :, 0] + self._run("forest", rows).reshape(shape))
+        errors = self.errors(features)
         overheads = np.exp(np.clip(self._run("overhead", rows).reshape(shape), -5.0, 15.0))
         confidence = np.clip(self._run("confidence", gaps(errors, features)), 0.0, 1.0)
         distances = self.reference.distances(features[:, 0, PLACE].astype(np.float64))
-        return Predicted(np.clip(errors, 1e-9, 2.0), overheads, confidence, distances)
+        return Predicted(errors, overheads, confidence, distances)
+
+    def errors(self, features: NDArray[np.float32]) -> Floats:
+        """(candidates, methods): expected |error|, whatever methods the rows are about."""
+        residual = self._run("forest", features.reshape(-1, features.shape[2])).reshape(features.shape[:2])
+        return np.asarray(np.clip(np.exp(features[:, :, 0] + residual), 1e-9, 2.0))
 
     def _run(self, name: str, rows: NDArray[np.float32]) -> Floats:
         (found,) = self.sessions[name].run(None, {"features": rows})
