@@ -150,6 +150,7 @@ def test_ocsf_times_in_seconds_and_in_milliseconds_are_the_same_time(time: int) 
         (json.dumps({**EVE, "src_port": 70000}).encode(), "src_endpoint.port"),
         (json.dumps({**EVE, "src_ip": 7}).encode(), "src_endpoint.ip"),
         (json.dumps({**EVE, "flow": {"bytes_toserver": "many"}}).encode(), "bytes_toserver"),
+        (b'{"class_uid":[4001],"time":1729052821}', "neither 4001"),
         (b'{"class_uid":4001,"time":1729052821,"traffic":[]}', "traffic"),
         (b'{"_path":7,"ts":1.0}', "name of its log"),
     ],

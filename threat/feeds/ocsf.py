@@ -14,8 +14,9 @@ def event(line: Event) -> tuple[Event, Any]:
     Raises:
         LineError: of another class.
     """
-    if line.get("class_uid") not in CLASSES:
-        raise LineError(f"OCSF class {repr(line.get('class_uid'))[:40]} is neither 4001 (network) nor 3002 (authentication)")
+    class_uid = line.get("class_uid")
+    if type(class_uid) is not int or class_uid not in CLASSES:
+        raise LineError(f"OCSF class {repr(class_uid)[:40]} is neither 4001 (network) nor 3002 (authentication)")
     for part in ("src_endpoint", "dst_endpoint", "traffic", "metadata"):
         if not isinstance(line.get(part, {}), dict):
             raise LineError(f"its {part} is {repr(line[part])[:40]}, which is no object")
