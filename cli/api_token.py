@@ -8,6 +8,7 @@ import typer
 from api.bearer import LONGEST, TOKEN_USE, issue
 from api.roles import Role
 from cli.kms import length_of_time
+from cli.kms_audit import recorded
 from cli.options import Home, settings
 from cli.token import TRUST, open_or_make
 from kms.algorithms import SIGNATURES
@@ -49,7 +50,10 @@ def issue_token(
     ring = KeyRing.open(chosen.ring(), token)
     [key] = ring.ensure(TOKEN_USE, [algorithm])
     services, span = audience or ["kms"], lifetime or timedelta(hours=1)
-    made = issue(key, chosen.origin, subject=subject, roles=role, audience=services, lifetime=span)
+    given = f"a bearer token for {subject}: {', '.join(sorted(role))}, of {', '.join(services)}, for {span}"
+    with recorded(chosen, ring, "token", given) as did:
+        did.key = key.public
+        made = issue(key, chosen.origin, subject=subject, roles=role, audience=services, lifetime=span)
     ring.count({key.public.kid: 1})
     ring.public().save(chosen.home / TRUST)
     typer.echo(made)

@@ -10,9 +10,10 @@ from rich.markup import escape
 
 from cli import screen
 from cli.crypto_drill import drill
-from cli.crypto_migrate import Expires, when
+from cli.crypto_migrate import Expires, described, when
 from cli.crypto_migrate import app as migrate
 from cli.kms import existing_ring
+from cli.kms_audit import recorded
 from cli.kms_certificate import CA_FILE
 from cli.log_heads import heads_if_any
 from cli.options import AsJson, Home, settings
@@ -95,12 +96,14 @@ def apply(
     ring = KeyRing.open(chosen.ring(), open_or_make(chosen)[0])
     heads, known = heads_if_any(chosen.brokers), read_policy(ring.store)
     fresh = known == Policy() and not heads and not any(entry.uses for entry in ring.entries())
-    if fresh:
-        made = begin(ring, wanted["required"], heads, expires)
-    else:
-        made = announce(ring, wanted.pop("required"), **wanted, expires=expires)
+    with recorded(chosen, ring, "policy.apply", what) as did:
+        if fresh:
+            made = begin(ring, wanted["required"], heads, expires)
+        else:
+            made = announce(ring, wanted.pop("required"), **wanted, expires=expires)
+        did.detail = described(made)
     ring.public().save(chosen.home / TRUST)
-    typer.echo(f"epoch {made.number}: {' and '.join(made.required)} must sign, from {when(made.begins)} on")
+    typer.echo(described(made))
 
 
 def _read(what: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from cli import screen
 from cli.audit import verify_file, verify_topics
 from cli.crypto_migrate import wait_for
+from cli.kms_audit import recorded
 from cli.log_heads import heads as heads_of
 from cli.options import Home, settings
 from cli.token import TRUST, open_or_make
@@ -51,7 +52,9 @@ def drill(
         raise typer.BadParameter("a file cannot be signed anew: respond on the system that wrote it, and export again")
     ring = KeyRing.open(chosen.ring(), open_or_make(chosen)[0])
     heads, report = _evidence(file, chosen)
-    made = [forged for head in heads[:1] for forged in forgeries(ring, name, head)]
+    with recorded(chosen, ring, "drill", f"{name}, forged for a test and never published") as did:
+        made = [forged for head in heads[:1] for forged in forgeries(ring, name, head)]
+        did.detail += f": {', '.join(one.how for one in made) or 'nothing'}"[:200]
     out = screen.console()
     accepted = _show_attempts(out, made, chosen, f"Forged with the key of {name}, log {heads[0].log_id if heads else ''}")
     _show_stands(out, heads, report, name)
@@ -128,7 +131,9 @@ def _show_what_to_do(out: Console, ring: KeyRing, broken: str) -> None:
 
 
 def _respond(out: Console, ring: KeyRing, broken: str, chosen: Settings) -> None:
-    epoch, revoked = respond(ring, broken)
+    with recorded(chosen, ring, "drill.respond", f"{broken} is broken") as did:
+        epoch, revoked = respond(ring, broken)
+        did.detail = f"{broken} is broken, from epoch {epoch.number} on; revoked: {', '.join(revoked) or 'nothing'}"[:300]
     ring.public().save(chosen.home / TRUST)
     done = f"epoch {epoch.number}: {' and '.join(epoch.required)} must sign; {broken} counts no more"
     out.print(f"{done}; revoked: {', '.join(revoked) or 'nothing'}", highlight=False)

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from cli import screen
 from cli.kms import existing_ring, length_of_time
+from cli.kms_audit import recorded
 from cli.log_heads import heads_if_any
 from cli.options import AsJson, Home, settings
 from cli.token import TRUST, open_or_make
@@ -75,7 +76,8 @@ def start_(
     chosen = settings(home)
     _known(target)
     ring = _writer(chosen)
-    begun = start(ring, target, [beside(chosen.home / TRUST), *(verifier or ())])
+    with recorded(chosen, ring, "migrate.start", f"to {target}"):
+        begun = start(ring, target, [beside(chosen.home / TRUST), *(verifier or ())])
     ring.public().save(chosen.home / TRUST)
     typer.echo(f"started {when(begun.started)}, to {begun.target}; `quantumai crypto migrate advance` takes the next step")
 
@@ -117,12 +119,17 @@ def advance_(wait: Wait = 30.0, expires: Expires = None, home: Home = None) -> N
         raise NotReady("no migration was started: `quantumai crypto migrate start`")
     stands = _stands(ring, chosen, begun.target)
     if stands.following is None:
-        disabled = retire(ring, stands)
+        with recorded(chosen, ring, "migrate.advance", f"to {begun.target}") as did:
+            disabled = retire(ring, stands)
+            did.detail = f"the target {begun.target} is reached; disabled: {', '.join(disabled) or 'nothing'}"
         ring.public().save(chosen.home / TRUST)
         gone = f"; disabled: {', '.join(disabled)}" if disabled else ""
         typer.echo(f"the target is reached: epoch {stands.epoch.number}, {stands.epoch.phase}{gone}")
         return
-    _announced(ring, chosen, advance(ring, stands, expires), wait)
+    with recorded(chosen, ring, "migrate.advance", f"to {stands.following}") as did:
+        epoch = advance(ring, stands, expires)
+        did.detail = described(epoch)
+    _announced(ring, chosen, epoch, wait)
 
 
 @app.command(name="rollback")
@@ -133,12 +140,20 @@ def rollback_(wait: Wait = 30.0, expires: Expires = None, home: Home = None) -> 
     """
     chosen = settings(home)
     ring = _writer(chosen)
-    _announced(ring, chosen, rollback(ring, expires), wait)
+    with recorded(chosen, ring, "migrate.rollback", "a step back") as did:
+        epoch = rollback(ring, expires)
+        did.detail = described(epoch)
+    _announced(ring, chosen, epoch, wait)
 
 
 def when(time: datetime) -> str:
     """A time for people."""
     return "the beginning" if time == ALWAYS else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def described(epoch: Epoch) -> str:
+    """What an epoch demands, for people."""
+    return f"epoch {epoch.number}: {' and '.join(epoch.required)} must sign, from {when(epoch.begins)} on"
 
 
 def wait_for(chosen: Settings, number: int, seconds: float) -> list[str]:
@@ -155,7 +170,7 @@ def wait_for(chosen: Settings, number: int, seconds: float) -> list[str]:
 
 def _announced(ring: KeyRing, chosen: Settings, epoch: Epoch, wait: float) -> None:
     ring.public().save(chosen.home / TRUST)
-    typer.echo(f"epoch {epoch.number}: {' and '.join(epoch.required)} must sign, from {when(epoch.begins)} on")
+    typer.echo(described(epoch))
     behind = wait_for(chosen, epoch.number, wait)
     if behind:
         raise NotReady(

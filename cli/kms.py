@@ -280,8 +280,10 @@ def anchor(home: Home = None) -> None:
 
     `quantumai verify` says how far each log is anchored.
     """
-    ring = existing_ring(settings(home))
-    ask_for_anchor(ring)
+    chosen = settings(home)
+    ring = _changer(chosen)
+    with recorded(chosen, ring, "anchor", "every log is to be anchored"):
+        ask_for_anchor(ring)
     table = screen.table("log", "last anchored (UTC)")
     for name, at in sorted(anchor_times(ring).items()):
         if name.startswith("anchored "):

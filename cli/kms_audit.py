@@ -25,7 +25,7 @@ from kms.audit.siem import FORMATS
 from kms.audit.trail import AUDIT_USE, FILE, HEAD, Trail
 from kms.errors import KmsError, VerificationError
 from kms.keyring import KeyRing
-from kms.keys import PublicKey
+from kms.keys import Key, PublicKey
 from kms.trust import TrustRoot
 from schemas.manifests import KmsAudit, Outcome
 from streams.settings import Settings
@@ -126,6 +126,11 @@ def publish(home: Home = None) -> None:
     typer.echo(f"{sent:,} entries sent")
 
 
+def trail_of(chosen: Settings, ring: KeyRing) -> Trail:
+    """The platform's audit, to be written by this command's user and sealed by keys of the ring, which has its token."""
+    return Trail(chosen.home, chosen.origin, _user(), lambda: _sealing_keys(chosen, ring))
+
+
 def record(
     chosen: Settings, ring: KeyRing, action: str, *, key: PublicKey | None, detail: str, outcome: Outcome = "SUCCESS"
 ) -> None:
@@ -135,11 +140,23 @@ def record(
         AuditUnwritable: it cannot be recorded.
         TokenError: it is recorded, but cannot be sealed.
     """
-    user = f"cli:{_STRANGE.sub('_', getpass.getuser()) or 'unknown'}"[:128]
-    about = (key.kid, key.algorithm) if key is not None else ("none", "")
-    trail = Trail(chosen.home, chosen.origin, user, lambda: ring.ensure(AUDIT_USE, LOG_SUITES))
+    user, about = _user(), (key.kid, key.algorithm) if key is not None else ("none", "")
+    trail = trail_of(chosen, ring)
     trail.append(KmsAudit(kid=about[0], actor=user, action=action, outcome=outcome, algorithm=about[1], detail=detail))
     trail.seal()
+
+
+def _sealing_keys(chosen: Settings, ring: KeyRing) -> list[Key]:
+    """The keys that seal; those that had to be made are in the trust root at once, or nobody could verify the seal."""
+    before = ring.revision()
+    keys = ring.ensure(AUDIT_USE, LOG_SUITES)
+    if ring.revision() != before:
+        ring.public().save(chosen.home / TRUST)
+    return keys
+
+
+def _user() -> str:
+    return f"cli:{_STRANGE.sub('_', getpass.getuser()) or 'unknown'}"[:128]
 
 
 def _entries(chosen: Settings, file: Path | None, topic: bool) -> Iterator[KmsAudit]:
@@ -176,7 +193,9 @@ def _verify_chain(placed: list[Placed], keys: tuple[PublicKey, ...], known: list
 
 
 class recorded:  # noqa: N801 - reads as what it does: `with recorded(…) as did:`
-    """For `with`: what is done inside becomes an entry, failed attempts, too. Set `key` to the key that it was about.
+    """For `with`: what is done inside becomes an entry, failed attempts, too.
+
+    Set `key` to the key that it was about, and `detail` where more is known afterwards.
 
     Args:
         chosen: the settings.
@@ -189,7 +208,8 @@ class recorded:  # noqa: N801 - reads as what it does: `with recorded(…) as di
     def __init__(
         self, chosen: Settings, ring: KeyRing, action: str, detail: str, *, refused: type[BaseException] | tuple[()] = ()
     ) -> None:
-        self._chosen, self._ring, self._action, self._detail, self._refused = chosen, ring, action, detail, refused
+        self._chosen, self._ring, self._action, self._refused = chosen, ring, action, refused
+        self.detail = detail
         self.key: PublicKey | None = None
 
     def __enter__(self) -> Self:
@@ -197,7 +217,7 @@ class recorded:  # noqa: N801 - reads as what it does: `with recorded(…) as di
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         outcome: Outcome = "SUCCESS" if error is None else "DENIED" if isinstance(error, self._refused) else "FAILURE"
-        detail = self._detail if error is None else f"{self._detail}: {error}"[:300]
+        detail = self.detail if error is None else f"{self.detail}: {error}"[:300]
         try:
             record(self._chosen, self._ring, self._action, key=self.key, detail=detail, outcome=outcome)
         except KmsError:

@@ -1,4 +1,4 @@
-"""The platform's CA: it opens the token, and each certificate that it issues is an entry of the audit."""
+"""The platform's CA: its keys are in the token, and each certificate that it issues is an entry of the audit."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,10 +20,13 @@ LIFETIME = LEAF_LIFETIME
 _SERVICE_ALGORITHM = "ECDSA-P256"  # what Python's ssl module can serve with on every OpenSSL
 
 
-def authority(chosen: Settings) -> Callable[[], Authority]:
-    """Opens the platform's token; an authority by the CA keys that are active at each call."""
-    token, _ = open_or_make(chosen)
-    ring = KeyRing.open(chosen.ring(), token)
+def ca_ring(chosen: Settings) -> KeyRing:
+    """The platform's key ring, with its token open."""
+    return KeyRing.open(chosen.ring(), open_or_make(chosen)[0])
+
+
+def authority(chosen: Settings, ring: KeyRing) -> Callable[[], Authority]:
+    """An authority by the CA keys that are active at each call."""
 
     def issued(key: Key, certificate: x509.Certificate) -> None:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -35,5 +38,5 @@ def authority(chosen: Settings) -> Callable[[], Authority]:
 
 def issuer(chosen: Settings, names: Sequence[str]) -> Callable[[], Credential]:
     """Makes a key of the key service, in memory, and a certificate for it."""
-    current = authority(chosen)
+    current = authority(chosen, ca_ring(chosen))
     return lambda: current().issue(_SERVICE_ALGORITHM, names)

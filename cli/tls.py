@@ -1,7 +1,8 @@
 """`quantumai tls server | client | demo`: hybrid TLS by policy, and what each end negotiated."""
 
+import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli import screen
-from cli.kms_certificate import CA_FILE, authority
+from cli.kms_audit import trail_of
+from cli.kms_certificate import CA_FILE, authority, ca_ring
 from cli.options import Home, settings
+from kms.audit.forwarding import forward
+from kms.audit.sealing import Sealer
 from kms.tls import matrix
 from kms.tls.authority import read_roots
 from kms.tls.channel import connect
@@ -23,6 +27,7 @@ from kms.tls.handshake import Handshake
 from kms.tls.policies import DEFAULT, POLICIES, policy
 from kms.tls.relaying import relay
 from kms.tls.serving import Listener, Renewing, say
+from schemas.manifests import KmsAudit
 from schemas.record import now
 from streams.errors import StreamsError
 from streams.settings import Settings
@@ -32,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hybrid TLS b
 
 _POLICIES = ", ".join(POLICIES)
 PolicyName = Annotated[str, typer.Option("--policy", help=f"One of {_POLICIES}.")]
-Publish = Annotated[bool, typer.Option("--publish", help="Send every handshake as a kms.audit event to the broker.")]
+Publish = Annotated[bool, typer.Option("--publish", help="Send every handshake to the topic kms.audit, before it is served.")]
 
 
 @app.command()
@@ -52,23 +57,27 @@ def server(
     publish: Publish = False,
     home: Home = None,
 ) -> None:
-    """Listen, serve each client, and print each handshake; until Ctrl-C.
+    """Listen, serve each client, and print each handshake; until Ctrl-C or SIGTERM.
 
-    Its keys are made here, live in memory and are never written down.
+    Its keys are made here, live in memory and are never written down. Each handshake is an entry of the audit, before it is served.
     """
     chosen, rules, behind = settings(home), policy(policy_name), _address(forward) if forward else None
     service = (lambda channel, _: relay(channel, behind)) if behind else say
-    context = Renewing(authority(chosen), rules, name or ["localhost", host], timedelta(hours=hours))
-    with _publishing(chosen, publish) as send:
+    ring = ca_ring(chosen)
+    context = Renewing(authority(chosen, ring), rules, name or ["localhost", host], timedelta(hours=hours))
+    trail = trail_of(chosen, ring)
+    with Sealer(trail), _publishing(chosen, publish) as publishing:
 
         def report(handshake: Handshake) -> None:
             found = f"{handshake.negotiated}: " if handshake.negotiated else ""
             typer.echo(f"{now():%H:%M:%S} {handshake.outcome} {handshake.peer[0]} {found}{handshake.finding}")
-            send(handshake)
+            trail.append(handshake.audit())
+            publishing.forward()
 
         with Listener(rules.name, context, report, service=service, host=host, port=port) as listener:
             at = f"[{host}]" if ":" in host else listener.address[0]
             typer.echo(f"policy {rules.name} at {at}:{listener.address[1]}; clients need {chosen.home / CA_FILE}")
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:
                 threading.Event().wait()
             except KeyboardInterrupt:
@@ -104,8 +113,8 @@ def demo(publish: Publish = False, home: Home = None) -> None:
     Exit status 1 when an attack goes through or a policy is not kept.
     """
     chosen = settings(home)
-    with _publishing(chosen, publish) as send:
-        cells = matrix.run(authority(chosen)(), send)
+    with _publishing(chosen, publish) as publishing:
+        cells = matrix.run(authority(chosen, ca_ring(chosen))(), lambda handshake: publishing.send(handshake.audit()))
     console = screen.console()
     console.print(_table(cells))
     console.print(
@@ -125,20 +134,39 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+class _Publishing:
+    """Sends handshakes to the broker, or, without one, nowhere."""
+
+    def __init__(self, folder: Path, client: SyncClient | None) -> None:
+        self._folder, self._client, self._lock = folder, client, threading.Lock()
+
+    def send(self, *entries: KmsAudit) -> None:
+        """Returns when they have been taken.
+
+        Raises:
+            NotReported: they have not.
+        """
+        if self._client is None:
+            return
+        try:
+            self._client.publish_audit(*entries)
+        except StreamsError as error:
+            raise NotReported(f"a handshake cannot be published: {error}") from error
+
+    def forward(self) -> None:
+        """Sends what the audit holds and the broker does not have yet."""
+        if self._client is not None:
+            with self._lock:
+                forward(self._folder, lambda entries: self.send(*entries))
+
+
 @contextmanager
-def _publishing(chosen: Settings, publish: bool) -> Iterator[Callable[[Handshake], None]]:
+def _publishing(chosen: Settings, publish: bool) -> Iterator[_Publishing]:
     if not publish:
-        yield lambda _: None
+        yield _Publishing(chosen.home, None)
         return
     with SyncClient(chosen, source="/tls") as connected:
-
-        def send(handshake: Handshake) -> None:
-            try:
-                connected.publish_audit(handshake.audit())
-            except StreamsError as error:
-                raise NotReported(f"a handshake cannot be published: {error}") from error
-
-        yield send
+        yield _Publishing(chosen.home, connected)
 
 
 def _table(cells: dict[tuple[str, str], matrix.Cell]) -> Table:

@@ -15,7 +15,9 @@ _CLASS, _CATEGORY, _OCSF = 6003, 6, "1.4.0"
 _OTHER = (99, "Other")
 _ACTIVITIES: Mapping[str, tuple[int, str]] = {
     "create": (1, "Create"),
+    "import": (1, "Create"),
     "issue": (1, "Create"),
+    "token": (1, "Create"),
     "list_keys": (2, "Read"),
     "key": (2, "Read"),
     "public": (2, "Read"),
@@ -28,6 +30,11 @@ _ACTIVITIES: Mapping[str, tuple[int, str]] = {
     "deprecate": (3, "Update"),
     "revoke": (3, "Update"),
     "policy": (3, "Update"),
+    "policy.apply": (3, "Update"),
+    "migrate.start": (3, "Update"),
+    "migrate.advance": (3, "Update"),
+    "migrate.rollback": (3, "Update"),
+    "drill.respond": (3, "Update"),
     "destroy": (4, "Delete"),
 }
 

@@ -112,4 +112,5 @@ class Handshake:
             outcome=self.outcome,
             algorithm=f"{found.group}+{found.certificate}" if found else "",
             detail=self.detail(),
+            source=address,
         )

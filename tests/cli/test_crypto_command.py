@@ -153,6 +153,18 @@ class TestMigration:
         assert "never goes backwards" in crypto.refused("migrate", "rollback")
 
 
+def test_each_step_is_in_the_audit_refused_ones_too_and_the_chain_holds(crypto):
+    crypto.refused("migrate", "rollback")
+    assert crypto.run("token", "issue", "--subject", "me", "--role", "signer")[0] == 0
+    assert crypto.run("kms", "anchor")[0] == 0
+    entries = [json.loads(line) for line in (crypto.home / "audit.jsonl").read_text().splitlines()]
+    did = [(entry["action"], entry["outcome"]) for entry in entries]
+    assert did[0] == ("policy.apply", "SUCCESS") and "epoch 1: ECDSA-P384 must sign" in entries[0]["detail"]
+    for step in (("migrate.rollback", "FAILURE"), ("token", "SUCCESS"), ("anchor", "SUCCESS"), ("audit.seal", "SUCCESS")):
+        assert step in did
+    assert "whole:" in crypto.run("kms", "audit", "verify")[1]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

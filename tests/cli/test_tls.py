@@ -84,6 +84,13 @@ def test_server_and_client_agree_refusals_are_one_sentence_and_no_private_key_is
     assert "SUCCESS 127.0.0.1 TLSv1.3 X25519MLKEM768 TLS_AES_256_GCM_SHA384 ML-DSA-65: post-quantum" in printed[1]
     assert "DENIED 127.0.0.1 policy pqc-required: the server refused: no suitable key share" in printed[2]
     assert "the client refused: bad certificate" in printed[3]
+    entries = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+    shaken = [entry for entry in entries if entry["action"] == "tls.handshake"]
+    assert [entry["outcome"] for entry in shaken] == ["SUCCESS", "DENIED", "DENIED", "DENIED"]
+    assert json.loads(shaken[0]["detail"])["group"] == "X25519MLKEM768" and shaken[0]["source"] == "127.0.0.1"
+    assert entries[-1]["action"] == "audit.seal"
+    whole = quantumai("kms", "audit", "verify")
+    assert whole.exit_code == 0 and "whole:" in whole.stdout, whole.stderr
 
 
 def test_the_demo_prints_every_pair_keeps_its_word_and_publishes_when_asked(home, broker):
@@ -110,7 +117,8 @@ def test_the_demo_prints_every_pair_keeps_its_word_and_publishes_when_asked(home
 
 def test_a_broker_that_is_asked_for_and_down_is_one_sentence(quantumai, monkeypatch):
     monkeypatch.setenv("QUANTUMAI_BROKERS", f"127.0.0.1:{free_port()}")
-    monkeypatch.setattr(tls, "authority", lambda _: lambda: None)
+    monkeypatch.setattr(tls, "ca_ring", lambda _: None)
+    monkeypatch.setattr(tls, "authority", lambda *_: lambda: None)
     said = quantumai("tls", "demo", "--publish")
     assert (said.exit_code, said.stdout, said.stderr.count("\n")) == (1, "", 1)
     assert said.stderr.startswith("quantumai: no Kafka broker answers at 127.0.0.1:")
@@ -133,14 +141,16 @@ def test_a_broker_that_goes_away_ends_the_demo_in_one_sentence(quantumai, monkey
 
     refused = Handshake("server", "dual", ("::1", 1), None, None, "the client refused: unknown ca", "DENIED")
     monkeypatch.setattr(tls, "SyncClient", Gone)
-    monkeypatch.setattr(tls, "authority", lambda _: lambda: None)
+    monkeypatch.setattr(tls, "ca_ring", lambda _: None)
+    monkeypatch.setattr(tls, "authority", lambda *_: lambda: None)
     monkeypatch.setattr(matrix, "run", lambda _, seen: seen(refused))
     said = quantumai("tls", "demo", "--publish")
     assert (said.exit_code, said.stderr) == (1, "quantumai: a handshake cannot be published: no Kafka broker answers\n")
 
 
 def test_a_demo_in_which_a_policy_is_not_kept_fails(quantumai, monkeypatch):
-    monkeypatch.setattr(tls, "authority", lambda _: lambda: None)
+    monkeypatch.setattr(tls, "ca_ring", lambda _: None)
+    monkeypatch.setattr(tls, "authority", lambda *_: lambda: None)
     monkeypatch.setattr(matrix, "run", lambda *_: {})
     monkeypatch.setattr(matrix, "broken", lambda _: ["attack a went through", "policy b was not kept"])
     said = quantumai("tls", "demo")
