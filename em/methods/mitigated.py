@@ -197,7 +197,7 @@ class Mitigated:
         return Estimate(known + result.value, float(np.sqrt(variance)), raw, result.note)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=1024)
 def _laid_out(method: Mitigated, groups: tuple[Group, ...], shots: int, body: int, parameters: str, seed: int) -> tuple[_Part, ...]:  # noqa: PLR0917
     """Remembered between the two steps of a method, since runs take longer to make than to count; parameters as JSON."""
     return tuple(method.lay_out(groups, shots, body, json.loads(parameters), seed))
