@@ -77,9 +77,8 @@ class _Worker:
         app = faust_app.create(agent, self._brokers, self)
         beat = asyncio.create_task(self._beat())
         try:
-            prepared = await self._or_end(self._prepare())
-            if prepared:
-                await self._serve(app)
+            if await self._or_end(self._prepare()):
+                await self._or_end(self._serve(app))  # Faust waits without end for a broker that went away while it joins
             return await self._end
         finally:
             beat.cancel()
@@ -101,11 +100,13 @@ class _Worker:
         self._health.waiting_for = "joining its consumer group"
         return True
 
-    async def _serve(self, app: faust_app.App) -> None:
+    async def _serve(self, app: faust_app.App) -> bool:
+        """Joins the group, and watches over it."""
         reads = {kind.topic: self._partitions[kind.topic] for kind in self._agent.reads}
         self._guard(Watchdog(self._brokers, self._agent.name, reads, self._mine).run(), "watchdog")
         await app.start()
         self._guard(self._faust(app), "faust")
+        return True
 
     async def _faust(self, app: faust_app.App) -> None:
         await app.wait_until_stopped()

@@ -1,5 +1,6 @@
 """Agents for tests, run as processes: `python -m tests.streams.sample_agents NAME GROUP`."""
 
+import asyncio
 import os
 import sys
 import time
@@ -9,7 +10,7 @@ from schemas.errors import InputError, OutageError
 from schemas.jobs import JobCancel
 from schemas.manifests import KmsAudit
 from schemas.record import Record
-from streams import worker
+from streams import faust_app, worker
 from streams.agent import Agent
 from streams.settings import Settings
 
@@ -44,8 +45,14 @@ def outage(cancel: JobCancel) -> Record:
 HANDLERS = {"copy": copy, "slow": slow, "moody": moody, "outage": outage}
 
 
+async def _never(_: faust_app.App) -> None:
+    await asyncio.Event().wait()
+
+
 def main() -> int:
     name, group = sys.argv[1:]
+    if "TEST_NEVER_JOINS" in os.environ:
+        faust_app.App.start = _never
     worker.READY_SECONDS = float(os.environ.get("TEST_READY_SECONDS", worker.READY_SECONDS))
     agent = Agent(group, reads=[JobCancel], writes=[KmsAudit], handle=HANDLERS[name])
     return worker.run(agent, Settings.load())

@@ -225,6 +225,16 @@ def test_sigterm_ends_a_worker_whose_broker_is_gone(tmp_path):
             assert worker.wait(20) in (0, 3)
 
 
+def test_sigterm_ends_a_worker_that_has_not_joined_its_group_yet(broker):
+    with sample("copy", broker.bootstrap, TEST_NEVER_JOINS="1") as worker:
+        deadline = time.monotonic() + 40
+        while "joining" not in get(worker.port, "/healthz")[1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) in (0, 3)
+
+
 class TestWatchdog:
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch):
