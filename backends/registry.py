@@ -49,10 +49,7 @@ class Fleet(Mapping[str, Backend]):
     """Backends by name, and the processes that their simulations share."""
 
     def __init__(self, names: Sequence[str], workers: int) -> None:
-        unknown = sorted(name for name in names if _connector(name) is None)
-        if unknown or not names:
-            known = [*BACKENDS, *(written for written, _ in FAMILIES.values())]
-            raise BackendError(f"there is no backend {', '.join(unknown) or 'given'}; choose from {', '.join(known)}")
+        check(names)
         self._pool = SimulationPool(workers)
         self._backends = {name: connect(name, self._pool) for name in names if (connect := _connector(name))}
 
@@ -74,6 +71,18 @@ class Fleet(Mapping[str, Backend]):
     def close(self) -> None:
         """Ends the processes."""
         self._pool.close()
+
+
+def check(names: Sequence[str]) -> None:
+    """Refuses names that no row has, before anything is connected.
+
+    Raises:
+        BackendError: which, and what there is.
+    """
+    unknown = sorted(name for name in names if _connector(name) is None)
+    if unknown or not names:
+        known = [*BACKENDS, *(written for written, _ in FAMILIES.values())]
+        raise BackendError(f"there is no backend {', '.join(unknown) or 'given'}; choose from {', '.join(known)}")
 
 
 def _connector(name: str) -> Connect | None:

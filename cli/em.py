@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +16,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from backends import registry
 from cli import screen
 from cli.em_train import train
 from em.errors import EmError
 from em.harness import night
+from em.harness.devices import Devices, connected
 from em.harness.documents import write
 from em.harness.events import events
+from em.harness.hardware import MAX_USD, WAIT_SECONDS, Hardware
 from em.harness.lineage import git_commit
 from em.harness.plan import Scope
 from em.harness.regression import compare
@@ -30,7 +32,6 @@ from em.harness.run import Ran, run
 from em.harness.store import Store
 from em.harness.summary import Line, alike, lines, said
 from em.harness.terminal import chart
-from schemas.calibration import CalibrationUpdated
 from streams.sync_client import SyncClient
 
 app = typer.Typer(
@@ -59,9 +60,6 @@ Families = Annotated[str, typer.Option(help="Circuit families, with commas.")]
 Methods = Annotated[str, typer.Option(help="Mitigation methods, with commas.")]
 _BUDGETS_HELP = "Shots per circuit and group of observables, with commas."
 _CIRCUITS_HELP = "Circuits of each family."
-_ELSEWHERE = ("ibm", "mock")
-"""Providers whose backends are not simulators of ours; the harness simulates them all the same."""
-
 Budgets = Annotated[str, typer.Option(help=_BUDGETS_HELP)]
 Backends = Annotated[str, typer.Option(help="Devices, with commas.")]
 Workers = Annotated[int, typer.Option(help="Processes.")]
@@ -82,17 +80,23 @@ def run_command(
     out: Folder = HOME / "runs",
     workers: Workers = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Two circuits of each family and one budget, unless said.")] = False,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Simulate ibm:DEVICE and mock, too, and send them nothing.")] = False,
+    max_usd: Annotated[
+        float, typer.Option(help="What all jobs on ibm:DEVICE and mock may cost; no more are sent.", min=0)
+    ] = MAX_USD,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for those jobs; the next run asks again.", min=0)] = WAIT_SECONDS,
 ) -> None:
     """Measure what is not measured yet, and show all of the folder's results.
 
-    Nothing runs on hardware: ibm:DEVICE and mock are simulated under their calibrations; submit a job to run there.
+    On ibm:DEVICE and mock each task is a job that they run; all other backends are simulated here.
     Exit status 1 when a task failed; the next run tries it again.
     """
     shots = _numbers(budgets or ("4096" if quick else "1024,4096,16384"))
     number = (2 if quick else 20) if circuits is None else circuits
     scope = Scope(_names(families), number, _names(methods), shots, _names(backends), seed, seed, qubits, depth)
     store = Store(out)
-    ran = measured(scope, store, workers)
+    devices = connected(scope.backends, simulate)
+    ran = measured(scope, store, workers, devices, Hardware(devices.hardware, max_usd, wait))
     display(store, screen.console())
     if ran.failed or ran.problems:
         raise EmError("; ".join([*ran.problems, *_failures(ran)]))
@@ -128,18 +132,20 @@ def nightly(
     workers: Workers = 2,
     publish: Annotated[bool, typer.Option("--publish", help="Send the results as em.measured events.")] = False,
 ) -> None:
-    """Measure the same circuits as every night, compare with the nights before, write a report.
+    """Measure the same circuits as every night, compare with the nights before, write a report; all of it simulated.
 
     Exit status 1 when results moved although no version did, or a task failed; sentences say what, and since which commit.
     """
     day, commit = datetime.now(UTC).date(), git_commit()
     given = (_names(families), circuits, _names(methods), _numbers(budgets), _names(backends))
     scope = Scope(*given, seed=night.seed_of(day, commit) if seed is None else seed)
-    qubits = {name: len(found.qubits) for name, found in snapshots(scope.backends).items()}
+    devices = connected(scope.backends, simulate=True)
+    scope = replace(scope, backends=devices.there(scope.backends))
+    qubits = {name: len(found.qubits) for name, found in devices.simulated.items()}
     scopes = night.scopes(scope, _names(more), _names(copies), qubits)
     tonight = night.tonight(out, day, commit, scopes)
-    runs = [measured(each, tonight.store, workers) for each in scopes]
-    runs += [measured(each, tonight.replay, workers) for each in night.replayed(scopes)]
+    runs = [measured(each, tonight.store, workers, devices) for each in scopes]
+    runs += [measured(each, tonight.replay, workers, devices) for each in night.replayed(scopes)]
     earlier = night.history(out, tonight, history)
     compared = compare(tonight, earlier)
     display(tonight.store, screen.console())
@@ -149,7 +155,7 @@ def nightly(
             typer.echo(f"{client.publish_measured(events(tonight.rows))} em.measured events sent")
     moved = [move.sentence for move in compared.regressions]
     failed = [sentence for ran in runs for sentence in _failures(ran)]
-    problems = [problem for ran in runs for problem in ran.problems]
+    problems = dict.fromkeys(problem for ran in runs for problem in ran.problems)
     if moved or problems or failed:
         raise EmError("; ".join([*moved, *problems, *failed]))
     if compared.deaf:
@@ -167,13 +173,12 @@ def show(out: Folder = HOME / "runs") -> None:
     display(Store(out), screen.console())
 
 
-def measured(scope: Scope, store: Store, workers: int) -> Ran:
-    """Runs with a progress bar."""
+def measured(scope: Scope, store: Store, workers: int, devices: Devices, hardware: Hardware | None = None) -> Ran:
+    """Runs with a progress bar; backends that cannot be reached are left out, and said."""
     console = screen.console(stderr=True)
-    calibrations = snapshots(scope.backends)
+    scope = replace(scope, backends=devices.there(scope.backends))
     for name in scope.backends:
-        if calibrations[name].provider in _ELSEWHERE:
-            console.print(f"{name} is simulated here, under its calibration of {calibrations[name].taken_at:%Y-%m-%d %H:%M} UTC")
+        console.print(devices.said(name), end="")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("tasks", total=scope.size)
@@ -185,7 +190,8 @@ def measured(scope: Scope, store: Store, workers: int) -> Ran:
             console.print(f"another run is writing to {store.root}; waiting for its end")
 
         with terminated_as_interrupted():
-            ran = run(scope, store, calibrations, workers=workers, progress=progress, waiting=waiting)
+            ran = run(scope, store, devices.simulated, hardware=hardware, workers=workers, progress=progress, waiting=waiting)
+    ran.problems += [f"{name} took no part: {why}" for name, why in devices.absent.items()]
     twice = f", {ran.repeated} repeat others (small families draw a circuit again)" if ran.repeated else ""
     there = f"{ran.skipped} were there already{twice}, {ran.failed} failed; in {store.root}"
     console.print(f"{ran.measured} tasks measured in {ran.seconds:.1f} s, {there}")
@@ -211,11 +217,6 @@ def _failures(ran: Ran) -> Iterator[str]:
         yield f"{ran.failed - ran.refused} tasks failed: run the same again"
     if ran.refused:
         yield f"{ran.refused} tasks cannot be done as they are asked for: see why above, and ask otherwise"
-
-
-def snapshots(names: tuple[str, ...]) -> dict[str, CalibrationUpdated]:
-    """The calibrations of these backends."""
-    return {name: backend.calibration() for name, backend in registry.load(names).items()}
 
 
 def display(store: Store, console: Console) -> None:

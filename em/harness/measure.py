@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 
 from backends.device import Device
+from backends.errors import BackendError
 from em.errors import MitigationFailedError
 from em.families import Instance
 from em.harness.columns import SCHEMA
-from em.harness.executions import Executions
+from em.harness.executions import Executed, Executions
 from em.harness.lineage import git_commit, versions
 from em.harness.plan import by_backend
 from em.harness.task import Batch, Task
@@ -62,13 +63,14 @@ def measure(batch: Batch, calibrations: Mapping[str, bytes]) -> Measured:
         executions = Executions(device)
         executions.prepare([plan.work for plan in plans.values() if isinstance(plan, Plan)])
         for task, plan in plans.items():
-            about = _about(batch, task, begun)
+            about = told(batch, task, begun)
+            began = time.perf_counter()
             try:
                 if isinstance(plan, Exception):
                     raise plan
-                results += _rows(about, batch.circuits[task.circuit_hash], plan, executions)
+                results += result_rows(about, batch.circuits[task.circuit_hash], plan, executions.run(plan.work), began)
             except Exception as error:  # the rest of the run goes on
-                failed.append({**about, "error": _sentence(error), "finished_at": datetime.now(UTC)})
+                failed.append(failed_row(about, error))
                 refused += isinstance(error, InputError)
     return Measured(pa.Table.from_pylist(results, SCHEMA), pa.Table.from_pylist(failed, SCHEMA), refused)
 
@@ -76,21 +78,29 @@ def measure(batch: Batch, calibrations: Mapping[str, bytes]) -> Measured:
 def failed(batch: Batch, why: str) -> Measured:
     """A batch of which nothing is known but why it failed."""
     at = datetime.now(UTC)
-    rows = [{**_about(batch, task, at), "error": why, "finished_at": at} for task in batch.tasks]
+    rows = [{**told(batch, task, at), "error": why, "finished_at": at} for task in batch.tasks]
     return Measured(pa.Table.from_pylist([], SCHEMA), pa.Table.from_pylist(rows, SCHEMA))
+
+
+def task_plan(task: Task, instance: Instance) -> Plan:
+    """How a task is run.
+
+    Raises:
+        JobInvalidError: its method cannot do it.
+    """
+    workload = Workload(1, instance.observables, grouped(instance.observables), task.budget, (instance.source,))
+    return planned(METHODS[task.method], workload, json.loads(task.parameters), task.seed)
 
 
 def _planned(task: Task, instance: Instance) -> Plan | Exception:
     try:
-        workload = Workload(1, instance.observables, grouped(instance.observables), task.budget, (instance.source,))
-        return planned(METHODS[task.method], workload, json.loads(task.parameters), task.seed)
+        return task_plan(task, instance)
     except Exception as error:  # said in the task's row
         return error
 
 
-def _rows(about: Mapping[str, Any], instance: Instance, plan: Plan, executions: Executions) -> list[dict[str, Any]]:
-    began = time.perf_counter()
-    executed = executions.run(plan.work)
+def result_rows(about: Mapping[str, Any], instance: Instance, plan: Plan, executed: Executed, began: float) -> list[dict[str, Any]]:
+    """A task's results, one for each observable; `began` on `time.perf_counter`, when its computation did."""
     estimates: Sequence[Estimate | None] = [None] * len(instance.observables)
     why = ""
     try:
@@ -125,7 +135,8 @@ def _rows(about: Mapping[str, Any], instance: Instance, plan: Plan, executions: 
     ]
 
 
-def _about(batch: Batch, task: Task, begun: datetime) -> dict[str, Any]:
+def told(batch: Batch, task: Task, begun: datetime) -> dict[str, Any]:
+    """What a row says of its task."""
     instance = batch.circuits[task.circuit_hash]
     return {
         "task_id": task.task_id,
@@ -148,8 +159,10 @@ def _about(batch: Batch, task: Task, begun: datetime) -> dict[str, Any]:
     }
 
 
-def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+def failed_row(about: Mapping[str, Any], error: Exception) -> dict[str, Any]:
+    """The row of a task that an error ended; what this program or a backend can say in a sentence is said without the type."""
+    said = str(error) if isinstance(error, InputError | BackendError) else f"{type(error).__name__}: {error}"
+    return {**about, "error": said, "finished_at": datetime.now(UTC)}
 
 
 @lru_cache(maxsize=16)

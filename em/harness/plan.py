@@ -108,6 +108,17 @@ def batch(
     return Batch(drawn[0][1].family, scope.circuit_seed, circuits, left) if left else None
 
 
+def shares(job: Batch, hardware: Collection[str]) -> Iterator[Batch]:
+    """The tasks that are simulated, as one batch; then those of each of the backends that run their own, circuit by circuit."""
+    groups: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in job.tasks:
+        groups[(task.backend, task.circuit_hash) if task.backend in hardware else ("", "")].append(task)
+    for _, some in sorted(groups.items()):
+        wanted = {task.circuit_hash for task in some}
+        circuits = {name: instance for name, instance in job.circuits.items() if name in wanted}
+        yield Batch(job.family, job.circuit_seed, circuits, tuple(some))
+
+
 def by_backend(tasks: Sequence[Task]) -> Mapping[str, list[Task]]:
     """Backend -> its tasks."""
     grouped = defaultdict(list)

@@ -13,10 +13,11 @@ from typing import Any
 
 from em.errors import EmError
 from em.families import Instance
+from em.harness.hardware import Hardware
 from em.harness.measure import Measured, failed, measure
-from em.harness.plan import Scope, batch, tasks
+from em.harness.plan import Scope, batch, shares, tasks
 from em.harness.store import FAILED, RESULTS, Store
-from em.harness.task import Batch
+from em.harness.task import LIVE, Batch
 from em.harness.workers import Workers
 from schemas.calibration import CalibrationUpdated
 from schemas.codec import encode
@@ -56,6 +57,7 @@ def run(
     store: Store,
     calibrations: Mapping[str, CalibrationUpdated],
     *,
+    hardware: Hardware | None = None,
     workers: int = 2,
     progress: Progress = lambda ran: None,
     waiting: Callable[[], None] = lambda: None,
@@ -65,7 +67,8 @@ def run(
     Args:
         scope: what is asked for.
         store: where results are and come.
-        calibrations: of the scope's backends.
+        calibrations: of the scope's backends that are simulated.
+        hardware: the others, which run their tasks themselves.
         workers: processes.
         progress: called when something was done.
         waiting: called if another run writes to the store, before waiting for its end.
@@ -75,8 +78,8 @@ def run(
     """
     began = time.monotonic()
     ran = Ran(scope.size)
-    with store.writing(waiting), Workers(workers) as pool:
-        for job, found in _Run(scope, store.done(), calibrations, ran).measured(pool):
+    with store.writing(waiting), Workers(workers) as pool, hardware or Hardware({}) as sender:
+        for job, found in _Run(scope, store.done(), calibrations, sender, ran).measured(pool):
             for kind, rows in ((RESULTS, found.results), (FAILED, found.failed)):
                 if len(rows):
                     store.write(kind, job.family, job.name, rows)
@@ -91,27 +94,33 @@ def run(
 class _Run:
     """What is still to be done. Few calls are in flight at a time, so that few are to blame when a process dies."""
 
-    def __init__(self, scope: Scope, done: set[str], calibrations: Mapping[str, CalibrationUpdated], ran: Ran) -> None:
-        self._scope = scope
+    def __init__(
+        self, scope: Scope, done: set[str], calibrations: Mapping[str, CalibrationUpdated], hardware: Hardware, ran: Ran
+    ) -> None:
+        self._scope, self._hardware = scope, hardware
         self._done, self._claimed = done, set(done)
         self._ids = {name: calibration.calibration_id for name, calibration in calibrations.items()}
+        self._ids |= dict.fromkeys(hardware.backends, LIVE)
         self._snapshots = {name: encode(calibration) for name, calibration in calibrations.items()}
         self._ran = ran
         self._draws = deque(scope.draws())
         self._batches: deque[tuple[Batch, int]] = deque()
         self._drawing: set[Future[list[tuple[int, Instance]]]] = set()
         self._measuring: dict[Future[Measured], tuple[Batch, int]] = {}
+        self._sent: dict[Future[Measured], tuple[Batch, int]] = {}
 
     def measured(self, pool: Workers) -> Iterator[tuple[Batch, Measured]]:
         """Batches as they are done."""
-        while self._draws or self._batches or self._drawing or self._measuring:
+        while self._draws or self._batches or self._drawing or self._measuring or self._sent:
             self._start(pool)
-            flying: set[Future[Any]] = {*self._drawing, *self._measuring}
+            flying: set[Future[Any]] = {*self._drawing, *self._measuring, *self._sent}
             done = wait(flying, return_when=FIRST_COMPLETED).done
             for future in done & self._drawing:
                 self._drawn(future)
             for future in done & self._measuring.keys():
-                yield from self._over(future)
+                yield from self._over(future, *self._measuring.pop(future))
+            for future in done & self._sent.keys():
+                yield from self._over(future, *self._sent.pop(future))
 
     def _start(self, pool: Workers) -> None:
         while len(self._drawing) + len(self._measuring) <= pool.size and (self._draws or self._batches):
@@ -139,10 +148,16 @@ class _Run:
             self._ran.repeated += asked - len(there) - (len(new.tasks) if new else 0)
             if new:
                 self._claimed.update(task.task_id for task in new.tasks)
-                self._batches.append((new, 0))
+                self._queue(new)
 
-    def _over(self, future: Future[Measured]) -> Iterator[tuple[Batch, Measured]]:
-        job, attempt = self._measuring.pop(future)
+    def _queue(self, new: Batch) -> None:
+        for share in shares(new, self._hardware.backends):
+            if share.tasks[0].backend in self._hardware.backends:
+                self._sent[self._hardware.submit(share)] = share, 0
+            else:
+                self._batches.append((share, 0))
+
+    def _over(self, future: Future[Measured], job: Batch, attempt: int) -> Iterator[tuple[Batch, Measured]]:
         try:
             yield job, future.result()
         except BrokenProcessPool:

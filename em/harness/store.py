@@ -99,7 +99,8 @@ class Store:
         tables = [self._table(path, columns) for path in sorted((self.root / kind).glob(_FILES))]
         schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
         schema = schema.append(pa.field("day", pa.string())).append(pa.field("family", pa.string())).remove_metadata()
-        return pa.concat_tables([pa.table({name: [] for name in schema.names}, schema=schema), *filter(None, tables)])
+        empty = pa.table({name: [] for name in schema.names}, schema=schema)
+        return pa.concat_tables([empty, *filter(None, tables)], promote_options="default")  # older files lack newer columns
 
     def done(self) -> set[str]:
         """Ids of the tasks that have results."""

@@ -11,6 +11,10 @@ from em.families import Instance
 _FORMAT = 1
 """Changes when the same task would be run otherwise than before."""
 
+LIVE = "live"
+"""The calibration of a task that a backend runs itself: it is known when the task has run, and changes from hour to hour, while
+a task keeps its name for as long as its job may wait."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -19,7 +23,7 @@ class Task:
     Attributes:
         family, circuit: which circuit, by its number in the family.
         circuit_hash: of the circuit and its observables.
-        backend, calibration_id: the device and its snapshot.
+        backend, calibration_id: the device and its snapshot, `LIVE` where the device runs the task itself.
         method, method_version, parameters: how errors are mitigated; parameters as canonical JSON, defaults included.
         budget: shots per circuit and group of observables, before the method's own overhead.
         seed: of the job: `quantumai submit` with the same circuit, method, budget, backend and seed gives the same numbers.

@@ -54,9 +54,25 @@ def test_quick_only_changes_what_is_not_said(quantumai) -> None:
     assert set(Store(Path(".quantumai/em/runs")).read()["budget"].to_pylist()) == {500}
 
 
-def test_a_backend_that_is_only_simulated_is_said_to_be(quantumai) -> None:
-    done = quantumai("em", "run", "--families", "ghz", "--circuits", 1, "--methods", "raw", "--budgets", 100, "--backends", "mock")
-    assert "mock is simulated here, under its calibration of 2025-01-01" in done.stderr
+def test_what_runs_its_tasks_itself_is_said_and_simulated_where_that_is_asked_for(quantumai) -> None:
+    rest = ("--families", "ghz", "--circuits", 1, "--methods", "raw", "--budgets", 100, "--backends", "mock")
+    sent = quantumai("em", "run", *rest)
+    assert sent.exit_code == 0 and "mock runs its tasks itself, each as a job" in sent.stderr
+    simulated = quantumai("em", "run", *rest, "--simulate")
+    assert "mock is simulated here, under its calibration of 2025-01-01" in simulated.stderr
+    rows = Store(Path(".quantumai/em/runs")).read().to_pylist()
+    assert {(row["engine"], row["vendor_job_id"] is None) for row in rows} == {("mock", False), ("pauli-transfer", True)}
+    dear = quantumai("em", "run", *rest, "--seed", 1, "--max-usd", 0)
+    assert dear.exit_code == 1 and "raise --max-usd" in dear.stdout
+
+
+def test_a_backend_without_a_token_is_a_sentence_and_the_rest_goes_on(quantumai, monkeypatch) -> None:
+    monkeypatch.delenv("IBM_QUANTUM_TOKEN", raising=False)
+    monkeypatch.delenv("IBM_QUANTUM_CHANNEL", raising=False)
+    rest = ("--families", "ghz", "--circuits", 1, "--methods", "raw", "--budgets", 100)
+    done = quantumai("em", "run", *rest, "--backends", "ibm:ibm_torino,aer_noisy")
+    assert done.exit_code == 1 and "1 tasks measured" in done.stderr
+    assert "ibm:ibm_torino took no part: ibm:ibm_torino needs a token: set IBM_QUANTUM_TOKEN" in " ".join(done.stderr.split())
 
 
 def test_methods_are_ranked_with_those_of_the_same_budgets_only(quantumai) -> None:
