@@ -74,16 +74,30 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # Faust sets it only with its own exactly_once; the fetcher reads it at start
         return consumer
 
-    async def fetch(self, partitions: set[TopicPartition]) -> list[Fetched]:
-        """Waits a little for messages of `partitions`."""
-        return list(await self.call_thread(self._fetch, partitions))
+    async def fetch(self, partitions: set[TopicPartition]) -> tuple[int, list[Fetched]]:
+        """Waits a little for messages of `partitions`; they come with the group's generation that they were fetched for."""
+        generation, fetched = await self.call_thread(self._fetch, partitions)
+        return int(generation), list(fetched)
 
-    async def _fetch(self, partitions: set[TopicPartition]) -> list[Fetched]:
-        consumer = self._ensure_consumer()
+    async def _fetch(self, partitions: set[TopicPartition]) -> tuple[int, list[Fetched]]:
+        """Waits first and then takes without waiting: a rebalance meanwhile would have these taken from under their next owner."""
+        consumer: Any = self._ensure_consumer()
+        if not consumer._fetcher._records.keys() & partitions:
+            await _arrival(consumer._fetcher)
+        if consumer._subscription.reassignment_in_progress:
+            return self.app.consumer_generation_id, []
         before = _positions(consumer)
-        records = await self._fetch_records(consumer, partitions, timeout=FETCH_SECONDS, max_records=MAX_FETCH_RECORDS)
+        records = await self._fetch_records(consumer, partitions, timeout=0, max_records=MAX_FETCH_RECORDS)
         after = _positions(consumer)
-        return [Fetched(source, records.get(source, ()), start, after.get(source, start)) for source, start in before.items()]
+        fetched = [Fetched(source, records.get(source, ()), start, after.get(source, start)) for source, start in before.items()]
+        return self.app.consumer_generation_id, fetched
+
+
+async def _arrival(fetcher: Any) -> None:
+    """Returns when something has come from the broker, or after `FETCH_SECONDS`."""
+    waiter = fetcher._create_fetch_waiter()
+    await asyncio.wait([waiter], timeout=FETCH_SECONDS)
+    waiter.cancel()
 
 
 def _positions(consumer: Any) -> dict[TopicPartition, int]:
@@ -131,9 +145,8 @@ class _Consumer(driver.Consumer):
             if not wanted:
                 await asyncio.sleep(0.02)
                 continue
-            generation = self.app.consumer_generation_id
             try:
-                batches = await self._thread.fetch(wanted)
+                generation, batches = await self._thread.fetch(wanted)
             except self.consumer_stopped_errors:
                 return
             if self.flow_active and generation == self.app.consumer_generation_id:

@@ -1,10 +1,16 @@
 """Faust's pitfalls that a setting decides (numbers as in docs/architecture.md): each is set, or refused at the start."""
 
+import asyncio
+
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
 
 from benchmarks.chain import CHAIN
 from streams.errors import SettingsError
-from streams.faust_app import SESSION_SECONDS, create, refuse_unsafe_environment
+from streams.faust_app import SESSION_SECONDS, Fetched, create, refuse_unsafe_environment
+
+SOURCE = TopicPartition("threat.observed", 0)
 
 
 @pytest.fixture
@@ -45,3 +51,75 @@ async def test_faust_commits_nothing_by_itself(app):
     consumer = app.consumer
     consumer._commit = pytest.fail  # what Faust's own commit would call
     assert await consumer.commit() is True
+
+
+class Records:
+    """What aiokafka keeps of one fetched partition: numbers stand for the messages."""
+
+    def __init__(self, start, end):
+        self.next_fetch_offset, self._end = start, end
+
+    def __iter__(self):
+        while self.next_fetch_offset < self._end:
+            self.next_fetch_offset += 1
+            yield self.next_fetch_offset - 1
+
+
+class Group:
+    """The member of a group as aiokafka and Faust drive it, without a broker."""
+
+    def __init__(self, app):
+        self._app, self.thread = app, app.consumer._thread
+        self._consumer = self.thread._consumer = self.thread._create_worker_consumer(app.transport)
+        self._consumer._subscription.subscribe({SOURCE.topic})
+        self._fetcher = self._consumer._fetcher = Fetcher(self._consumer._client, self._consumer._subscription)
+        self._fetcher._fetch_task.cancel()
+
+    def assign(self, generation, position):
+        self._consumer._subscription.assign_from_subscribed([SOURCE])
+        self._app.consumer_generation_id = generation
+        self._consumer._subscription.seek(SOURCE, position)
+
+    def begin_rebalance(self):
+        self._consumer._subscription.begin_reassignment()
+        self._app.consumer.stop_flow()
+
+    def end_rebalance(self):
+        self._app.consumer.resume_flow()
+
+    def arrive(self, start, end):
+        assignment = self._consumer._subscription.subscription.assignment
+        records = Records(start, end)
+        self._fetcher._records[SOURCE] = FetchResult(SOURCE, assignment=assignment, partition_records=records, backoff=0)
+        for waiter in self._fetcher._fetch_waiters:
+            waiter.set_result(None)
+
+
+async def test_a_fetch_that_a_rebalance_overtakes_takes_nothing_from_the_next_owner(app):
+    group = Group(app)
+    group.assign(generation=1, position=100)
+    overtaken = asyncio.create_task(group.thread._fetch({SOURCE}))
+    await asyncio.sleep(0)
+    group.begin_rebalance()
+    group.assign(generation=2, position=50)
+    group.arrive(50, 60)
+    assert all(not fetched.messages for fetched in (await overtaken)[1])
+    group.end_rebalance()
+    assert await group.thread._fetch({SOURCE}) == (2, [Fetched(SOURCE, list(range(50, 60)), 50, 60)])
+
+
+async def test_nothing_is_taken_while_a_rebalance_is_under_way(app):
+    group = Group(app)
+    group.assign(generation=1, position=100)
+    group.arrive(100, 110)
+    group._consumer._subscription.begin_reassignment()
+    assert (await asyncio.wait_for(group.thread._fetch({SOURCE}), 1))[1] == []
+
+
+async def test_a_fetch_waits_for_what_arrives(app):
+    group = Group(app)
+    group.assign(generation=1, position=100)
+    fetch = asyncio.create_task(group.thread._fetch({SOURCE}))
+    await asyncio.sleep(0)
+    group.arrive(100, 103)
+    assert await fetch == (1, [Fetched(SOURCE, [100, 101, 102], 100, 103)])
