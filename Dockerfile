@@ -6,11 +6,16 @@ ARG BASE=docker.io/library/debian:bookworm-slim
 FROM ${BASE} AS build
 ENV DEBIAN_FRONTEND=noninteractive PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv openjdk-17-jre-headless maven \
+ && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv default-jre-headless maven \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY requirements.lock ./
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
+# The package runs from /app as it is; manifests ask for its version, so its metadata stands beside it.
+COPY pyproject.toml README.md requirements-dev.lock ./
+RUN mkdir /opt/metadata && sed -n '/^setuptools==/,/[^\\]$/p' requirements-dev.lock >setuptools.lock \
+ && python3 -m venv /opt/setuptools && /opt/setuptools/bin/pip install --require-hashes --only-binary :all: -r setuptools.lock \
+ && /opt/setuptools/bin/python -c "from setuptools.build_meta import prepare_metadata_for_build_wheel as write; write('/opt/metadata')"
 COPY deploy/broker deploy/broker
 RUN deploy/broker/jars.sh && rm -rf ~/.m2
 COPY schemas schemas
@@ -32,13 +37,14 @@ RUN mkdir -p build/token && if [ "$TOKEN" = kryoptic ]; then \
 FROM ${BASE}
 ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates python3 openjdk-17-jre-headless softhsm2 \
+ && apt-get install -y --no-install-recommends ca-certificates python3 default-jre-headless softhsm2 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --home-dir /var/lib/quantumai --shell /usr/sbin/nologin quantumai \
  && install -d -o quantumai -g quantumai -m 750 /var/lib/quantumai /var/lib/kafka
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app/build build
+COPY --from=build /opt/metadata .
 COPY --from=token /app/build/token build/token
 COPY . .
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -20,7 +20,7 @@ def find_java(java: Path | None = None) -> Path:
     Raises:
         BrokerError: there is none, it does not run, or it is older than `OLDEST_JAVA`.
     """
-    install = f"install Java {OLDEST_JAVA} or newer (Debian: openjdk-17-jre-headless) or point QUANTUMAI_JAVA at one"
+    install = f"install Java {OLDEST_JAVA} or newer (Debian: default-jre-headless) or point QUANTUMAI_JAVA at one"
     found = java or _of_java_home() or _in_path()
     if found is None:
         raise BrokerError(f"no Java found: {install}")

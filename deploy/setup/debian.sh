@@ -27,7 +27,7 @@ cargo_is_new() {
 }
 
 "$here/python.sh" >/dev/null 2>&1 || need python3 python3-venv
-java_is_new || need openjdk-17-jre-headless
+java_is_new || need default-jre-headless
 has openssl || need openssl
 has mvn || [[ -d "$here/../../build/kafka/libs" ]] || need maven
 any /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so || need softhsm2
