@@ -57,6 +57,8 @@ class KeyView(Part):
     """When it entered its states, or will."""
     uses: int = 0
     token: str = ""
+    imported: str = ""
+    """Why it was let in, of a key that was made elsewhere."""
 
 
 def ring_of(request: Request) -> KeyRing:
@@ -165,4 +167,5 @@ def _changed(request: Request, facts: dict[str, str], key: PublicKey) -> KeyView
 def _view(key: PublicKey, entry: Entry | None = None) -> KeyView:
     about: dict[str, Any] = {name: getattr(key, name) for name in ("kid", "use", "algorithm", "version", "state")}
     times = {name: time for name in TIMES if (time := getattr(key.life, name)) is not None}
-    return KeyView(**about, times=times, **({"uses": entry.uses, "token": entry.token} if entry else {}))
+    known = {"uses": entry.uses, "token": entry.token, "imported": entry.imported} if entry else {}
+    return KeyView(**about, times=times, **known)

@@ -5,30 +5,17 @@ from typing import Annotated
 from pydantic import Field
 
 from api.base64_bytes import Bytes
-from api.bearer import TOKEN_USE
 from api.errors import ReservedUse
 from api.kms_keys import PREFIX, Ring, named
 from api.roles import Face, Facts, Role, allow
 from kms.algorithms import ENCAPSULATIONS
-from kms.audit.trail import AUDIT_USE
-from kms.envelope import MANIFEST_USE
 from kms.errors import UnknownAlgorithm, WrongSignature
-from kms.keys import LOG_USE, PublicKey
+from kms.keys import PublicKey
 from kms.life import allow as in_force
-from kms.tls.authority import CA_USE
+from kms.uses import USES
 from schemas.record import Part
 
 operations = Face(PREFIX, "operations")
-
-RESERVED = {
-    LOG_USE: "checkpoints, by the signer agent",
-    AUDIT_USE: "seals of the audit, by this service",
-    CA_USE: "certificates, by `quantumai tls`",
-    MANIFEST_USE: "manifests, by `quantumai manifest`",
-    "anchor": "anchors of logs",
-    TOKEN_USE: "bearer tokens, by `quantumai token issue`",
-}
-"""Uses whose signatures mean something to us, so that none is made of bytes that a caller chose."""
 
 
 class Data(Part):
@@ -84,8 +71,8 @@ class Encapsulated(Secret):
 def sign(name: str, message: Data, ring: Ring, facts: Facts) -> Signed:
     """Sign by an active key of a use of yours; RSA and ECDSA hash the data, the others take it as it is."""
     key = named(ring, name, facts)
-    if key.use in RESERVED:
-        raise ReservedUse(f"keys of the use {key.use} sign {RESERVED[key.use]}, and nothing else: make a key of another use")
+    if key.use in USES:
+        raise ReservedUse(f"keys of the use {key.use} are for {USES[key.use]}, and sign nothing else: make a key of another use")
     return Signed(kid=key.kid, algorithm=key.algorithm, signature=ring.sign(key.kid, message.data))
 
 

@@ -12,7 +12,7 @@ from cli import screen
 from cli.crypto_drill import drill
 from cli.crypto_migrate import Expires, described, when
 from cli.crypto_migrate import app as migrate
-from cli.kms import existing_ring
+from cli.key_ring import existing_ring
 from cli.kms_audit import recorded
 from cli.kms_certificate import CA_FILE
 from cli.log_heads import heads_if_any

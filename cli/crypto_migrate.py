@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from cli import screen
-from cli.kms import existing_ring, length_of_time
+from cli.key_ring import existing_ring
+from cli.kms import length_of_time
 from cli.kms_audit import recorded
 from cli.log_heads import heads_if_any
 from cli.options import AsJson, Home, settings

@@ -9,18 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from cli import kms_audit, kms_serve, screen
+from cli import kms_audit, kms_import, kms_serve, screen
+from cli.key_ring import KIND, Kind, changer, done, existing_ring, kind_of, time_text, writer
 from cli.kms_audit import recorded
 from cli.options import AsJson, Home, settings
-from cli.token import TRUST, open_or_make, token_folder
+from cli.token import open_or_make, token_folder
 from kms.algorithms import ALGORITHMS
 from kms.anchor import anchor_times, ask_for_anchor
-from kms.errors import ImportRefused
 from kms.export import FORMS, export
 from kms.keyring import KeyRing
-from kms.keys import LOG_USE, Place, PublicKey
+from kms.keys import Place
 from kms.ring_rows import Entry
 from kms.rotation import Policy, due, policies, set_policy
 from streams.errors import SettingsError
@@ -35,6 +34,7 @@ app = typer.Typer(
 
 app.add_typer(kms_audit.app, name="audit")
 app.command("serve")(kms_serve.serve)
+app.command("import")(kms_import.import_key)
 
 _STATES = {"active": "green", "pre-active": "cyan", "revoked": "red", "destroyed": "dim"}
 _SPAN = re.compile(r"(\d+)([smhd])")
@@ -59,15 +59,6 @@ def _to_come(text: str) -> datetime:
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def _kind(text: str) -> tuple[str, str]:
-    use, slash, name = text.partition("/")
-    if not slash or name not in ALGORITHMS:
-        raise typer.BadParameter(f"{text!r} is no USE/ALGORITHM, as {LOG_USE}/ML-DSA-65; algorithms: {', '.join(ALGORITHMS)}")
-    return use, name
-
-
-KIND = "USE/ALGORITHM"
-Kind = Annotated[Any, typer.Argument(parser=_kind, metavar=KIND, help="What the key is for, and its algorithm: log/ML-DSA-65.")]
 KeyName = Annotated[str, typer.Argument(metavar="KEY", help="kid (8 characters of it are enough) or use/algorithm/version.")]
 At = Annotated[Any, typer.Option("--at", parser=_to_come, metavar="TIME", help="2026-11-21T08:30 (UTC), or 2h from now.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -133,7 +124,10 @@ def keys(
         state = f"[{_STATES.get(key.state, 'yellow')}]{key.state}[/]"
         logs = ", ".join(f"{part.log_id} {part.first}-{'' if part.last is None else part.last}" for part in key.ranges)
         place = "gone" if key.state == "destroyed" else "sealed" if entry.inside.sealed else "inside"
-        table.add_row(key.label, key.kid[:16], state, _time(life.activates), _time(life.ends), f"{entry.uses:,}", place, logs)
+        place += ", imported" if entry.imported else ""
+        table.add_row(
+            key.label, key.kid[:16], state, time_text(life.activates), time_text(life.ends), f"{entry.uses:,}", place, logs
+        )
     screen.console().print(table)
 
 
@@ -141,34 +135,24 @@ def _as_json(entry: Entry) -> dict[str, Any]:
     key = entry.public
     about = {"kid": key.kid, "use": key.use, "algorithm": key.algorithm, "version": key.version, "state": key.state}
     times = {name: time.isoformat() for name, time in asdict(key.life).items() if time is not None}
-    return {**about, **times, "uses": entry.uses, "token": entry.token, "logs": [asdict(part) for part in key.ranges]}
+    logs = [asdict(part) for part in key.ranges]
+    return {**about, **times, "uses": entry.uses, "token": entry.token, "imported": entry.imported or None, "logs": logs}
 
 
 @app.command()
 def create(kind: Kind, home: Home = None) -> None:
     """Make a new version: active where there is no active one, otherwise pre-active until it is scheduled."""
     chosen, (use, name) = settings(home), kind
-    ring = _writer(chosen)
+    ring = writer(chosen)
     with recorded(chosen, ring, "create", f"{use}/{name}") as did:
         did.key = ring.create(use, name)
-    _done(ring, chosen, did.key)
-
-
-@app.command("import")
-def import_key(kind: Kind, home: Home = None) -> None:
-    """Refused, and recorded: a private key that was outside a token may still be there, so none comes in."""
-    chosen, (use, name) = settings(home), kind
-    with recorded(chosen, _changer(chosen), "import", f"{use}/{name}", refused=ImportRefused):
-        raise ImportRefused(
-            f"keys are made in the token and never imported: nobody can say where else one from outside is. `quantumai kms create "
-            f"{use}/{name}` makes one; keep old keys where they are for as long as what they signed or opened is needed"
-        )
+    done(ring, chosen, did.key)
 
 
 @app.command()
 def rotate(
     kind: Annotated[
-        Any, typer.Argument(parser=_kind, metavar=KIND, help="What to rotate; not given with --due.", show_default=False)
+        Any, typer.Argument(parser=kind_of, metavar=KIND, help="What to rotate; not given with --due.", show_default=False)
     ] = None,
     at: At = None,
     only_due: Annotated[bool, typer.Option("--due", help="Rotate what its policy says is due: for cron.")] = False,
@@ -181,10 +165,10 @@ def rotate(
     if only_due:
         _rotate_due(chosen)
         return
-    ring, (use, name) = _writer(chosen), kind
+    ring, (use, name) = writer(chosen), kind
     with recorded(chosen, ring, "rotate", f"{use}/{name}") as did:
         did.key = ring.rotate(use, name, at)
-    _done(ring, chosen, did.key)
+    done(ring, chosen, did.key)
 
 
 def _rotate_due(chosen: Settings) -> None:
@@ -192,12 +176,12 @@ def _rotate_due(chosen: Settings) -> None:
     if not found:
         typer.echo("nothing is due")
         return
-    ring = _writer(chosen)
+    ring = writer(chosen)
     for key, why in found:
         typer.echo(f"{key.label}: {why}")
         with recorded(chosen, ring, "rotate", f"{key.use}/{key.algorithm}, due: {why}") as did:
             did.key = ring.rotate(key.use, key.algorithm)
-        _done(ring, chosen, did.key)
+        done(ring, chosen, did.key)
 
 
 @app.command()
@@ -208,10 +192,10 @@ def schedule(
 ) -> None:
     """Let a pre-active version take over at a time."""
     chosen = settings(home)
-    ring = _changer(chosen)
+    ring = changer(chosen)
     with recorded(chosen, ring, "schedule", f"{key} at {at}") as did:
         did.key = ring.schedule(key, at)
-    _done(ring, chosen, did.key)
+    done(ring, chosen, did.key)
 
 
 @app.command()
@@ -251,7 +235,7 @@ def public(
 @app.command()
 def policy(
     kind: Annotated[
-        Any, typer.Argument(parser=_kind, metavar=KIND, help="Whose policy to set; none: list all.", show_default=False)
+        Any, typer.Argument(parser=kind_of, metavar=KIND, help="Whose policy to set; none: list all.", show_default=False)
     ] = None,
     max_age: Annotated[
         Any, typer.Option(parser=length_of_time, metavar="TIME", help="How long a version may be active: 90d.")
@@ -261,7 +245,7 @@ def policy(
 ) -> None:
     """Say when keys are due for rotation; `kms rotate --due`, from cron for example, then rotates them."""
     chosen = settings(home)
-    ring = existing_ring(chosen) if kind is None else _changer(chosen)
+    ring = existing_ring(chosen) if kind is None else changer(chosen)
     if kind is not None:
         use, name = kind
         with recorded(chosen, ring, "policy", f"{use}/{name}: at most {max_age or 'any age'}, {max_uses or 'any number of'} uses"):
@@ -281,59 +265,24 @@ def anchor(home: Home = None) -> None:
     `quantumai verify` says how far each log is anchored.
     """
     chosen = settings(home)
-    ring = _changer(chosen)
+    ring = changer(chosen)
     with recorded(chosen, ring, "anchor", "every log is to be anchored"):
         ask_for_anchor(ring)
     table = screen.table("log", "last anchored (UTC)")
     for name, at in sorted(anchor_times(ring).items()):
         if name.startswith("anchored "):
-            table.add_row(name.removeprefix("anchored "), _time(datetime.fromtimestamp(at, UTC)))
+            table.add_row(name.removeprefix("anchored "), time_text(datetime.fromtimestamp(at, UTC)))
     screen.console().print(table)
     typer.echo("asked: running signers anchor their logs now")
 
 
 def _change(name: str, transition: str, yes: bool, home: Any, what: str) -> None:
     chosen = settings(home)
-    ring = _changer(chosen)
+    ring = changer(chosen)
     key = ring.key(name)
     if not yes:
         typer.confirm(f"{key.label} ({key.kid[:16]}), {key.state}, {what}. Go on?", abort=True)
     with recorded(chosen, ring, transition, key.label) as did:
         did.key = key
         key = ring.change(key.kid, transition)
-    _done(ring, chosen, key)
-
-
-def _done(ring: KeyRing, chosen: Settings, key: PublicKey | None) -> None:
-    """Brings the trust root up to date and says what has become of a key."""
-    assert key is not None  # noqa: S101 - what was to be done to it succeeded
-    ring.public().save(chosen.home / TRUST)
-    begins = key.life.activates
-    when = f", active from {_time(begins)} UTC on" if begins and key.state == "pre-active" else ""
-    screen.console().print(f"{escape(key.label)} ({key.kid[:16]}) is {key.state}{when}", highlight=False)
-
-
-def existing_ring(chosen: Settings) -> KeyRing:
-    """The key ring without its token: for what needs no private key.
-
-    Raises:
-        SettingsError: there is none yet.
-    """
-    where = chosen.ring()
-    if not isinstance(where, str) and not where.exists():
-        raise SettingsError(f"there is no key ring {where} yet: `quantumai up` or `quantumai kms create` makes one")
-    return KeyRing.open(where)
-
-
-def _changer(chosen: Settings) -> KeyRing:
-    """The key ring that is there already, with its token: what is changed is recorded, and the record sealed."""
-    existing_ring(chosen)
-    return _writer(chosen)
-
-
-def _writer(chosen: Settings) -> KeyRing:
-    return KeyRing.open(chosen.ring(), open_or_make(chosen)[0])
-
-
-def _time(time: datetime | None) -> str:
-    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+    done(ring, chosen, key)

@@ -286,4 +286,8 @@ class Unsealed(VerificationError):
 
 
 class ImportRefused(KmsError, InputError):
-    """A private key that was made elsewhere."""
+    """A private key that was made elsewhere, and may not come in."""
+
+
+class WrongPrivateKey(KmsError, InputError):
+    """What is no private key of the algorithm, or does not belong to its public half."""

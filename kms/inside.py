@@ -46,7 +46,7 @@ def _member(kind: type[Any], name: str, value: int) -> Any:
     return made
 
 
-_SLH_DSA_KEY = _member(KeyType, "SLH_DSA", 0x4B)
+SLH_DSA_KEY = _member(KeyType, "SLH_DSA", 0x4B)
 _SLH_DSA_GENERATE = _member(Mechanism, "SLH_DSA_KEY_PAIR_GEN", 0x2D)
 _SLH_DSA = _member(Mechanism, "SLH_DSA", 0x2E)
 _SLH_DSA_SIGNATURE_BYTES = 49_856
@@ -59,7 +59,7 @@ def attributes() -> AttributeMapper:
     mapper.register_handler(
         Attribute.KEY_TYPE,
         lambda kind: pack(int(kind)),
-        lambda value: _SLH_DSA_KEY if unpack(value) == _SLH_DSA_KEY else KeyType(unpack(value)),
+        lambda value: SLH_DSA_KEY if unpack(value) == SLH_DSA_KEY else KeyType(unpack(value)),
     )
     return mapper
 
@@ -111,14 +111,12 @@ def _ed25519(name: str) -> Inside:
     return Inside(Mechanism.EDDSA, generate, lambda key, data: bytes(key.sign(data, mechanism=Mechanism.EDDSA)))
 
 
-def _in_sets(
-    name: str, parameter_set: int, mechanism: Mechanism, use: Callable[[Any, bytes], bytes], how: Mapping[str, Any]
-) -> Inside:
+def _in_sets(name: str, mechanism: Mechanism, use: Callable[[Any, bytes], bytes], how: Mapping[str, Any]) -> Inside:
     """An algorithm of PKCS#11 3.2 whose keys are told apart by a parameter set."""
     row = algorithm(name)
 
     def generate(session: pkcs11.Session, label: str, object_id: bytes) -> bytes:
-        sets = {Attribute.PARAMETER_SET: parameter_set}
+        sets = {Attribute.PARAMETER_SET: PARAMETER_SETS[name]}
         public, _ = session.generate_keypair(
             store=True, label=label, id=object_id, public_template=sets, private_template=PRIVATE, **how
         )
@@ -128,26 +126,23 @@ def _in_sets(
 
 
 def _ml_dsa(name: str) -> Inside:
-    parameter_set = MLDSAParameterSet[name.replace("-", "_")]
-
     def sign(key: Any, data: bytes) -> bytes:
         return bytes(key.sign(data, mechanism=Mechanism.ML_DSA))
 
-    return _in_sets(name, parameter_set, Mechanism.ML_DSA, sign, {"key_type": KeyType.ML_DSA})
+    return _in_sets(name, Mechanism.ML_DSA, sign, {"key_type": KeyType.ML_DSA})
 
 
-def _slh_dsa(name: str, parameter_set: int) -> Inside:
-    how = {"key_type": _SLH_DSA_KEY, "mechanism": _SLH_DSA_GENERATE, "capabilities": _SIGNING}
+def _slh_dsa(name: str) -> Inside:
+    how = {"key_type": SLH_DSA_KEY, "mechanism": _SLH_DSA_GENERATE, "capabilities": _SIGNING}
 
     def sign(key: Any, data: bytes) -> bytes:
         return bytes(key.sign(data, mechanism=_SLH_DSA, buffer_size=_SLH_DSA_SIGNATURE_BYTES))
 
-    return _in_sets(name, parameter_set, _SLH_DSA, sign, how)
+    return _in_sets(name, _SLH_DSA, sign, how)
 
 
 def _ml_kem(name: str) -> Inside:
-    parameter_set = MLKEMParameterSet[name.replace("-", "_")]
-    return _in_sets(name, parameter_set, Mechanism.ML_KEM, _decapsulate, {"key_type": KeyType.ML_KEM})
+    return _in_sets(name, Mechanism.ML_KEM, _decapsulate, {"key_type": KeyType.ML_KEM})
 
 
 def _decapsulate(key: Any, ciphertext: bytes) -> bytes:
@@ -168,6 +163,14 @@ def _der(key: Any) -> bytes:
 _SLH_DSA_SETS = [
     f"SLH-DSA-{hashed}-{size}" for size in ("128s", "128f", "192s", "192f", "256s", "256f") for hashed in ("SHA2", "SHAKE")
 ]
+PARAMETER_SETS: Mapping[str, int] = MappingProxyType(
+    {
+        **{name: MLDSAParameterSet[name.replace("-", "_")] for name in ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")},
+        **{name: number for number, name in enumerate(_SLH_DSA_SETS, 1)},
+        **{name: MLKEMParameterSet[name.replace("-", "_")] for name in ("ML-KEM-512", "ML-KEM-768", "ML-KEM-1024")},
+    }
+)
+"""CKA_PARAMETER_SET of the algorithms that have one."""
 
 INSIDE: Mapping[str, Inside] = MappingProxyType(
     {
@@ -176,7 +179,7 @@ INSIDE: Mapping[str, Inside] = MappingProxyType(
         "ECDSA-P384": _ecdsa(ec.SECP384R1(), 97, hashlib.sha384),
         "Ed25519": _ed25519("Ed25519"),
         **{name: _ml_dsa(name) for name in ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")},
-        **{name: _slh_dsa(name, number) for number, name in enumerate(_SLH_DSA_SETS, 1)},
+        **{name: _slh_dsa(name) for name in _SLH_DSA_SETS},
         **{name: _ml_kem(name) for name in ("ML-KEM-512", "ML-KEM-768", "ML-KEM-1024")},
     }
 )

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from cryptography import x509
@@ -22,19 +21,7 @@ from kms.tls.authority import CA_USE
 from kms.tls.authority import spki as spki_of
 from kms.tls.leaves import algorithm_of
 from kms.tls.policies import POLICIES
-
-USES: Mapping[str, str] = MappingProxyType(
-    {
-        LOG_USE: "checkpoints of the manifest logs (topic log.checkpoint), and so every manifest and event under them",
-        CA_USE: "certificates of TLS servers",
-        "manifest": "manifests of single runs, outside the logs",
-        "audit": "the chain of key accesses (topic kms.audit)",
-        "anchor": "anchors of the manifest logs",
-        "witness": "cosignatures of checkpoints",
-        "api-token": "bearer tokens of the REST services",
-    }
-)
-"""What keys of a use are for."""
+from kms.uses import USES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +37,7 @@ class Asset:
         needs: refs of what it depends on.
         deadline: what becomes of the algorithm under it.
         state: of a key.
+        imported: why a key that was made elsewhere was let in.
     """
 
     ref: str
@@ -60,6 +48,7 @@ class Asset:
     needs: tuple[str, ...]
     deadline: Deadline
     state: str = ""
+    imported: str = ""
 
 
 def inventory(entries: Sequence[Entry], roots: Sequence[x509.Certificate], policy: Policy) -> list[Asset]:
@@ -125,11 +114,20 @@ def _key(entry: Entry) -> Asset:
     key = entry.public
     logs = ", ".join(f"{part.log_id} {part.first} to {'now' if part.last is None else part.last}" for part in key.ranges)
     place = "sealed by the token" if entry.inside.sealed else f"in token {entry.token}"
-    says = f"{USES.get(key.use, key.use)}; private half {place}{f'; signed {logs}' if logs else ''}"
+    origin = f"; imported, made elsewhere: {entry.imported}" if entry.imported else ""
+    says = f"{USES.get(key.use, key.use)}; private half {place}{f'; signed {logs}' if logs else ''}{origin}"
     needs = (_algorithm_ref(key.algorithm), *([_algorithm_ref("AES-256-GCM")] if entry.inside.sealed else []))
     properties = key_properties(entry, _algorithm_ref(key.algorithm))
     return Asset(
-        _key_ref(entry), "related-crypto-material", key.label, says, properties, needs, deadline(key.algorithm), state=key.state
+        _key_ref(entry),
+        "related-crypto-material",
+        key.label,
+        says,
+        properties,
+        needs,
+        deadline(key.algorithm),
+        state=key.state,
+        imported=entry.imported,
     )
 
 
@@ -177,6 +175,7 @@ def _component(asset: Asset) -> dict[str, Any]:
         "quantumai:quantum-vulnerable": "yes" if asset.deadline.vulnerable else "no",
         "nist-ir-8547:deprecated-after": asset.deadline.deprecated,
         "nist-ir-8547:disallowed-after": asset.deadline.disallowed,
+        "quantumai:imported": asset.imported or None,
     }
     about: dict[str, Any] = {
         "type": "application" if asset.kind == "application" else "cryptographic-asset",

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from kms.adopting import adopted
 from kms.algorithms import SIGNATURES, algorithm, encapsulation, raw_public_key, signature_algorithm
 from kms.epoch_ring import read_policy
-from kms.errors import KeyRingError, UnknownKey, WrongTransition
+from kms.errors import ImportRefused, KeyRingError, UnknownKey, WrongTransition
+from kms.importing import PrivateKey
 from kms.keys import Key, KeySpec, LogRange, PublicKey, TokenKey
 from kms.life import TRANSITIONS, Life, Operation, allow
 from kms.ring_rows import Entry, entries, write_time
@@ -18,14 +20,15 @@ from kms.ring_schema import prepare
 from kms.store import Execute, Store, store
 from kms.token import Token
 from kms.trust import TrustRoot
+from kms.uses import USES
 from schemas.record import now
 
 NOTICE = timedelta(seconds=2)
 """How long a new version stands in the ring before it signs: every signer has seen it by then."""
 
 _INSERT = """
-INSERT INTO keys (kid, use, algorithm, version, spki, object_id, sealed, token, created, activates)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO keys (kid, use, algorithm, version, spki, object_id, sealed, token, created, activates, imported)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _RANGE = """
 INSERT INTO log_ranges (kid, log_id, first_size, last_size) VALUES (?, ?, ?, ?)
@@ -92,6 +95,25 @@ class KeyRing:
             return self._made(use, name, lambda: now() + NOTICE)
         _to_come(at)
         return self._made(use, name, lambda: at)
+
+    def adopt(self, use: str, private: PrivateKey, reason: str) -> PublicKey:
+        """A new version that was made elsewhere, in the state that `create` gives; the ring says so, and why, for ever.
+
+        Raises:
+            ImportRefused: the use is one of ours, no reason is given, or the ring has that key already.
+            WrongPrivateKey: what the token makes of it does not fit its public half; nothing of it stays.
+            KeyRingError, TokenError: as `create`.
+        """
+        self._opened()
+        if use in USES:
+            raise ImportRefused(f"keys of the use {use} ({USES[use]}) are made in the token and never imported")
+        if not reason.strip():
+            raise ImportRefused("say why a key that was made elsewhere is let in")
+        with self.store.alone():
+            if found := [entry for entry in self.entries() if entry.public.spki == private.spki]:
+                raise ImportRefused(f"the key is {found[0].public.label} ({found[0].public.kid}) already: a key has one use")
+            begins = None if self._active(use, (private.algorithm,)) else now()
+            return self._make(use, private.algorithm, lambda: begins, private, reason.strip()).public
 
     def schedule(self, name: str, activates: datetime) -> PublicKey:
         """Lets a pre-active version take over at a time.
@@ -199,15 +221,23 @@ class KeyRing:
         with self.store.alone():
             return self._make(use, name, activates).public
 
-    def _make(self, use: str, name: str, activates: Callable[[], datetime | None]) -> Entry:
+    def _make(
+        self,
+        use: str,
+        name: str,
+        activates: Callable[[], datetime | None],
+        private: PrivateKey | None = None,
+        reason: str | None = None,
+    ) -> Entry:
         token = self._opened()
         with self.store.transaction() as execute:
             query = "SELECT coalesce(max(version), 0) + 1 AS next FROM keys WHERE use = ? AND algorithm = ?"
             version = int(execute(query, use, name)[0]["next"])
-        made = token.generate(KeySpec(use, name, version))
+        spec = KeySpec(use, name, version)
+        made = token.generate(spec) if private is None else adopted(token, spec, private)
         times = write_time(now()), write_time(activates())
         with self.store.transaction(write=True) as execute:
-            execute(_INSERT, made.kid, use, name, version, made.spki, made.object_id, made.sealed, token.label, *times)
+            execute(_INSERT, made.kid, use, name, version, made.spki, made.object_id, made.sealed, token.label, *times, reason)
             _revise(execute)
         return self._entry(made.kid)
 

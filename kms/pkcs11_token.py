@@ -11,8 +11,10 @@ from pkcs11 import Mechanism, ObjectClass, exceptions
 from kms.algorithms import algorithm, encapsulation, signature_algorithm
 from kms.cryptoki import Cryptoki, Device
 from kms.errors import KeyMissing, MechanismMissing, TokenBusy, WrongCiphertext
+from kms.importing import PrivateKey
 from kms.inside import INSIDE
 from kms.keys import KeySpec, Place, TokenKey
+from kms.objects import attributes_of
 from kms.sealing import seal, unseal
 from kms.software import SOFTWARE
 from kms.spki import wrap
@@ -53,11 +55,7 @@ class Pkcs11Token:
             MechanismMissing: the token can neither hold nor seal keys of the algorithm.
             TokenError: the token refuses.
         """
-        place, object_id = self.place(spec.algorithm), secrets.token_bytes(16)
-        if place is None:
-            raise MechanismMissing(
-                f"token {self.label!r} has neither {spec.algorithm} nor AES-GCM to seal its keys; use another token"
-            )
+        place, object_id = self._place(spec), secrets.token_bytes(16)
         return _patiently(lambda: (self._generate if place == "inside" else self._generate_sealed)(spec, object_id))
 
     def _generate(self, spec: KeySpec, object_id: bytes) -> TokenKey:
@@ -66,9 +64,34 @@ class Pkcs11Token:
 
     def _generate_sealed(self, spec: KeySpec, object_id: bytes) -> TokenKey:
         secret, raw = SOFTWARE[spec.algorithm].generate()
-        key = TokenKey(spec, wrap(algorithm(spec.algorithm).oid, raw), object_id)
+        return self._sealed(spec, object_id, secret, wrap(algorithm(spec.algorithm).oid, raw))
+
+    def _sealed(self, spec: KeySpec, object_id: bytes, secret: bytes, spki: bytes) -> TokenKey:
+        key = TokenKey(spec, spki, object_id)
         sealed = self._session.use(lambda session: seal(session, secret, key.binding))
-        return TokenKey(spec, key.spki, object_id, sealed)
+        return TokenKey(spec, spki, object_id, sealed)
+
+    def _place(self, spec: KeySpec) -> Place:
+        place = self.place(spec.algorithm)
+        if place is None:
+            raise MechanismMissing(
+                f"token {self.label!r} has neither {spec.algorithm} nor AES-GCM to seal its keys; use another token"
+            )
+        return place
+
+    def adopt(self, spec: KeySpec, private: PrivateKey) -> TokenKey:
+        """A key that was made elsewhere: not extractable from the token from now on, or its secret sealed by it.
+
+        Raises:
+            MechanismMissing: the token can neither hold nor seal keys of the algorithm.
+            TokenError: the token refuses.
+        """
+        place, object_id = self._place(spec), secrets.token_bytes(16)
+        if place == "sealed":
+            return _patiently(lambda: self._sealed(spec, object_id, private.secret, private.spki))
+        attributes = attributes_of(private, spec.label, object_id)
+        _patiently(lambda: self._session.use(lambda session: session.create_object(attributes)))
+        return TokenKey(spec, private.spki, object_id)
 
     def sign(self, key: TokenKey, data: bytes) -> bytes:
         """A signature over `data`.

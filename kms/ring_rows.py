@@ -20,12 +20,14 @@ class Entry:
         inside: how the token finds its private half.
         token: label of the token that holds or seals it.
         uses: how often it was used, as far as it was counted.
+        imported: why it was let in, of a key that was made elsewhere; empty of one that was born in (or sealed by) the token.
     """
 
     public: PublicKey
     inside: TokenKey
     token: str
     uses: int
+    imported: str = ""
 
 
 def entries(execute: Execute, at: datetime) -> list[Entry]:
@@ -47,7 +49,9 @@ def _entry(row: Row, life: Life, ranges: Sequence[LogRange], at: datetime) -> En
     spec = KeySpec(row["use"], row["algorithm"], row["version"])
     public = PublicKey(row["kid"], spec.use, spec.algorithm, spec.version, life.state(at), bytes(row["spki"]), life, tuple(ranges))
     sealed = None if row["sealed"] is None else bytes(row["sealed"])
-    return Entry(public, TokenKey(spec, public.spki, bytes(row["object_id"]), sealed), row["token"], row["uses"])
+    return Entry(
+        public, TokenKey(spec, public.spki, bytes(row["object_id"]), sealed), row["token"], row["uses"], row["imported"] or ""
+    )
 
 
 def _lives(rows: Sequence[Row]) -> list[Life]:

@@ -3,7 +3,7 @@
 from kms.errors import KeyRingError
 from kms.store import Execute, Store
 
-FORMAT = 2
+FORMAT = 3
 
 _RING = "CREATE TABLE IF NOT EXISTS ring (name TEXT PRIMARY KEY, value BIGINT NOT NULL)"
 _TABLES = (
@@ -24,6 +24,7 @@ _TABLES = (
         deprecated TEXT,
         revoked TEXT,
         destroyed TEXT,
+        imported TEXT,
         UNIQUE (use, algorithm, version)
     )
     """,
@@ -59,19 +60,25 @@ FROM keys_1
 """
 
 
+_FROM_2 = "ALTER TABLE keys ADD COLUMN imported TEXT"
+
+
 def prepare(store: Store) -> None:
-    """Makes the tables where there are none, and upgrades those of a first ring; one process at a time, all of it or nothing.
+    """Makes the tables where there are none, and upgrades those of an older ring; one process at a time, all of it or nothing.
 
     Raises:
         KeyRingError: it cannot be opened, is no key ring, or one of a newer version.
     """
     with store.transaction() as execute:
         found = _format(store, execute)
-    if found is None:
+    if found is None or found < FORMAT:
         with store.alone(), store.transaction(write=True) as execute:
             execute(_RING)
-            if _format(store, execute) is None:
+            found = _format(store, execute)
+            if found is None:
                 _make(store, execute)
+            elif found < FORMAT:
+                _upgrade(execute)
             found = _format(store, execute)
     if found != FORMAT:
         raise KeyRingError(f"the key ring {store.where} has the format {found}, this version reads {FORMAT}: update this program")
@@ -82,6 +89,11 @@ def _format(store: Store, execute: Execute) -> int | None:
         return None
     rows = execute("SELECT value FROM ring WHERE name = 'format'")
     return int(rows[0]["value"]) if rows else None
+
+
+def _upgrade(execute: Execute) -> None:
+    execute(_FROM_2)
+    execute("UPDATE ring SET value = ? WHERE name = 'format'", FORMAT)
 
 
 def _make(store: Store, execute: Execute) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from kms.cryptoki import Cryptoki, Device
 from kms.errors import PinMissing
+from kms.importing import PrivateKey
 from kms.keys import KeySpec, Place, TokenKey
 from kms.modules import environment, login_alone
 from kms.pkcs11_token import Pkcs11Token
@@ -27,6 +28,10 @@ class Token(Protocol):
 
     def generate(self, spec: KeySpec) -> TokenKey:
         """A new key pair. Callers hold a lock across processes: a token need not bear two writers."""
+        ...
+
+    def adopt(self, spec: KeySpec, private: PrivateKey) -> TokenKey:
+        """A key that was made elsewhere, from now on in the token or sealed by it; under the same lock."""
         ...
 
     def place(self, name: str) -> Place | None:

@@ -130,7 +130,7 @@ def test_what_cannot_be_is_a_problem_that_says_so(kms, request_line, body, statu
 def test_keys_that_sign_what_we_believe_sign_no_bytes_of_a_caller(kms):
     for use in ("audit", "api-token", "tls-ca"):
         answer = kms.ask("POST", f"/keys/{use}:ECDSA-P384/sign", "signer", json={"data": DATA})
-        assert_problem(answer, 422, f"keys of the use {use} sign")
+        assert_problem(answer, 422, f"keys of the use {use} are for")
 
 
 def test_each_endpoint_admits_its_roles_and_no_others(kms):
@@ -253,7 +253,7 @@ def test_commands_are_recorded_and_so_are_those_that_failed(kms):
     kms.command("kms", "policy", "byhand/Ed25519", "--max-age", "90d")
     kms.command("kms", "disable", "byhand/Ed25519/1", "--yes")
     assert "cannot be disabled" in kms.command("kms", "disable", "byhand/Ed25519/1", "--yes", status=1)
-    assert "never imported" in kms.command("kms", "import", "byhand/Ed25519", status=1)
+    assert "not imported" in kms.command("kms", "import", "byhand/Ed25519", status=1)
     found = [entry for entry in kms.audit()[before:] if entry["actor"].startswith("cli:") and entry["action"] != "audit.seal"]
     told = [(entry["action"], entry["outcome"], "byhand/Ed25519" in entry["detail"]) for entry in found]
     assert told == [

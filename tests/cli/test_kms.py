@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mldsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from kms.trust import TrustRoot
 
@@ -129,6 +131,30 @@ def test_public_keys_come_in_four_forms(kms, use):
     assert kms.run("public", f"{use}/ML-DSA-44/1", "--format", "der")[1] == der
 
 
+def test_an_import_is_refused_unless_a_reason_is_named_and_then_known_as_one(kms, use, tmp_path):
+    private = mldsa.MLDSA65PrivateKey.generate()
+    file = tmp_path / "old.pem"
+    file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert "say why: --reason TEXT" in kms.refused("import", f"{use}/ML-DSA-65", str(file))
+    assert "never imported" in kms.refused("import", "log/ML-DSA-65", str(file), "--reason", "a test")
+    assert "no Ed25519 private key" in kms.refused("import", f"{use}/Ed25519", str(file), "--reason", "a test")
+    assert "cannot be read" in kms.refused("import", f"{use}/Ed25519", str(tmp_path / "none"), "--reason", "a test")
+    assert kms.run("import", f"{use}/ML-DSA-65", "--reason", "a test")[0] == 2
+    assert f"{use}/" not in "".join(kms.keys())
+    assert f"{use}/ML-DSA-65/1" in kms("import", f"{use}/ML-DSA-65", str(file), "--reason", "receipts of 2025")
+    key = kms.keys()[f"{use}/ML-DSA-65/1"]
+    assert (key["state"], key["imported"]) == ("active", "receipts of 2025")
+    assert kms("public", f"{use}/ML-DSA-65/1", "--format", "pem").encode() == private.public_key().public_bytes(
+        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    )
+    assert ", imported" in kms("keys")
+    entries = [json.loads(line) for line in (kms.home / "audit.jsonl").read_text().splitlines()]
+    found = [(entry["outcome"], entry["detail"]) for entry in entries if entry["action"] == "import"]
+    assert [outcome for outcome, _ in found] == ["DENIED", "DENIED", "FAILURE", "FAILURE", "SUCCESS"]
+    assert found[-1][1] == f"{use}/ML-DSA-65, made elsewhere: receipts of 2025"
+    assert private.private_bytes_raw().hex() not in (kms.home / "audit.jsonl").read_text()
+
+
 def test_rotation_by_policy_is_for_cron(kms, use):
     kms("create", f"{use}/Ed25519")
     assert "90 days" in kms("policy", f"{use}/Ed25519", "--max-age", "90d")
@@ -189,6 +215,7 @@ def test_a_database_as_the_key_ring_is_named_without_its_password(kms, use):
 
 def test_a_wrong_pin_is_one_sentence_that_does_not_name_it(kms, use, tmp_path):
     """In a process of its own: a process that has logged in stays so, whatever the next PIN."""
+    kms("create", f"{use}/Ed25519")  # a token that is not there yet would be made with that PIN
     environment = {**kms.environment, "QUANTUMAI_TOKEN_PIN": "canary-4711"}
     command = [Path(sys.executable).with_name("quantumai"), "kms", "create", f"{use}/Ed25519"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)

@@ -353,10 +353,19 @@ def test_a_program_of_before_makes_no_second_set_of_keys_in_a_new_ring(tmp_path)
     old.close()
 
 
+def test_a_ring_of_the_second_format_is_upgraded_in_place_and_its_keys_are_not_imported(ring, place):
+    made = ring.create("log", SIGNING)
+    with ring.store.transaction(write=True) as execute:
+        execute("ALTER TABLE keys DROP COLUMN imported")
+        execute("UPDATE ring SET value = 2 WHERE name = 'format'")
+    [entry] = KeyRing.open(place, SoftToken()).entries()
+    assert (entry.public.kid, entry.imported) == (made.kid, "")
+
+
 def test_rings_of_a_newer_program_and_tables_of_others_are_refused(ring, place):
     with ring.store.transaction(write=True) as execute:
-        execute("UPDATE ring SET value = 3 WHERE name = 'format'")
-    with pytest.raises(KeyRingError, match="has the format 3, this version reads 2"):
+        execute("UPDATE ring SET value = 4 WHERE name = 'format'")
+    with pytest.raises(KeyRingError, match="has the format 4, this version reads 3"):
         KeyRing.open(place)
 
 
