@@ -5,6 +5,9 @@ SHELL := bash
 PYTHON_BIN := .venv/bin
 UV ?= uv
 
+# A process per core, four at most: each that needs a broker starts its own. A file's tests share what they start.
+PYTEST := $(PYTHON_BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 # What `make bench` runs, in this order.
 BENCHMARKS := throughput manifest_signing signer latency chaos tamper cutover verifier_memory em_engines em_agreement tls vqc threats
 
@@ -25,7 +28,7 @@ demo: setup ## run the example jobs from request to signed, verified result, the
 	@$(PYTHON_BIN)/quantumai demo
 
 test: setup ## run all tests, on a real broker
-	@$(PYTHON_BIN)/pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 lint: setup ## check format, rules, types and which room imports which
 	@$(PYTHON_BIN)/ruff format --check .
@@ -37,7 +40,7 @@ bench: setup ## run the benchmarks, each in one run with what it is compared wit
 	@for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; $(PYTHON_BIN)/python -m "benchmarks.$$benchmark"; done
 
 nightly: setup ## run all tests, the slow ones too; measure error mitigation and compare with the nights before
-	@$(PYTHON_BIN)/pytest
+	@$(PYTEST) --hypothesis-profile explore
 	@$(PYTHON_BIN)/quantumai em nightly
 
 lock: ## pin the Python packages anew (needs uv)

@@ -10,11 +10,17 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from streams.admin import ensure_topics
 from streams.broker import LocalBroker
 
 PARTITIONS = 4
+
+# No deadlines: how long an example takes says how busy the machine is.
+settings.register_profile("same", deadline=None, derandomize=True)  # the same examples every time, so that a change is judged alone
+settings.register_profile("explore", deadline=None)  # new ones every night
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
