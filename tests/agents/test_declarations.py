@@ -1,5 +1,7 @@
 """Each agent reads and writes what the design's picture of the flow says, and nothing is missing between two of them."""
 
+from pathlib import Path
+
 import pytest
 
 from agents import AGENTS, build
@@ -46,6 +48,17 @@ def test_an_agent_reads_and_writes_what_the_design_says(name, settings):
     assert (set(agent.reads), set(agent.writes)) == (reads, writes)
     assert {(type(view), view.kind) for view in agent.views} == views
     assert set(agent.attest) == attested
+
+
+def test_the_page_about_events_names_every_agent_that_writes_or_reads_a_topic():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "events.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| `")]
+    written, read = ({row[1].strip("`"): row[column] for row in rows if len(row) == 8} for column in (4, 5))
+    for agent, (reads, writes, views, attested) in FLOW.items():
+        for kind in writes | ({ManifestRequested} if attested else set()):
+            assert agent in written[kind.topic], f"{agent} writes {kind.topic}"
+        for kind in reads | {kind for _, kind in views}:
+            assert agent in read[kind.topic], f"{agent} reads {kind.topic}"
 
 
 def test_there_is_an_agent_behind_every_step_from_request_to_signed_manifest(settings):
