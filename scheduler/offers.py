@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from schemas.jobs import JobRequested
 from schemas.mitigation import Recommendation
 
 Places = NDArray[np.intp]
+
+_NUMBERS = ("expected_fidelity", "expected_error", "total_shots", "execution_seconds", "qubits")
+_numbers = attrgetter(*_NUMBERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class Offers:
         """The offers for jobs; each candidate's backend must stand in the table."""
         candidates = [candidate for _, each in asked for candidate in each]
         index = table.index
-        numbers = np.array([_numbers(each) for each in candidates], dtype=np.float64).reshape(len(candidates), 5)
+        numbers = np.array([*map(_numbers, candidates)], dtype=np.float64).reshape(len(candidates), len(_NUMBERS))
         fidelity, error, shots, seconds, qubits = np.ascontiguousarray(numbers.T)
         backend = np.array([index[each.backend] for each in candidates], dtype=np.intp)
         wait, ahead = waits(table, ledger, at)
@@ -88,7 +92,3 @@ def waits(table: Table, ledger: Ledger, at: datetime) -> tuple[Floats, Floats]:
             seconds[place] = max(seconds[place], running) + waiting
             jobs[place] += ours
     return seconds, jobs
-
-
-def _numbers(advice: Recommendation) -> tuple[float, ...]:
-    return advice.expected_fidelity, advice.expected_error, advice.total_shots, advice.execution_seconds, advice.qubits

@@ -2,7 +2,6 @@
 where a job that still waits has to move."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -189,8 +188,9 @@ def _brief(advice: Recommendation) -> Recommendation:
 
 def _batch(job: JobRequested, chosen: Recommendation) -> str:
     """The same for jobs of which one compilation serves all."""
-    how = [chosen.backend, chosen.calibration_id, chosen.method, chosen.parameters, job.optimization_level, job.circuits]
-    return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:16]
+    parameters = sorted(chosen.parameters.items())
+    how = chosen.backend, chosen.calibration_id, chosen.method, parameters, job.optimization_level, job.circuits
+    return hashlib.sha256(repr(how).encode()).hexdigest()[:16]
 
 
 def _defeat(problems: Sequence[str], scores: Sequence[BackendScore]) -> tuple[str, ...]:

@@ -74,7 +74,10 @@ class HighestFidelity:
 
 
 class FirstComeFirstServed:
-    """What users of a cloud do without a scheduler: each takes the backend that promises most, and stands in its queue."""
+    """What users of a cloud do without a scheduler: each takes the backend that promises most, and stands in its queue.
+
+    The control that is released with Qonductor (Giortamis et al. 2025, arXiv:2408.04312) assigns jobs like this, as they come.
+    """
 
     name, unit, fair = "fcfs", "fidelity", False
 
@@ -83,8 +86,18 @@ class FirstComeFirstServed:
         return terms.expected_fidelity
 
 
+class FirstFree:
+    """First come, first served by one queue for all: each job runs on the backend that is free first, the best of several."""
+
+    name, unit, fair = "fcfs-first-free", "1 / s", False
+
+    def score(self, terms: Terms) -> Floats:
+        """See `Scoring`."""
+        return 1.0 / np.maximum(terms.wait_seconds, _LEAST_SECONDS)
+
+
 SCORINGS: Mapping[str, Scoring] = MappingProxyType(
-    {each.name: each for each in (ScoreV1(), Cheapest(), Fastest(), HighestFidelity(), FirstComeFirstServed())}
+    {each.name: each for each in (ScoreV1(), Cheapest(), Fastest(), HighestFidelity(), FirstComeFirstServed(), FirstFree())}
 )
 
 

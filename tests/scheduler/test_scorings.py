@@ -18,7 +18,14 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("name", "backend"),
-    [("score-v1", "middle"), ("cheapest", "cheap"), ("fastest", "quick"), ("highest-fidelity", "good"), ("fcfs", "good")],
+    [
+        ("score-v1", "middle"),
+        ("cheapest", "cheap"),
+        ("fastest", "quick"),
+        ("highest-fidelity", "good"),
+        ("fcfs", "good"),
+        ("fcfs-first-free", "quick"),
+    ],
 )
 def test_each_policy_looks_at_what_its_name_says(make, name, backend):
     fleet = {
