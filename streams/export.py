@@ -22,7 +22,7 @@ from streams.errors import StreamsError
 from streams.evidence import AUDITED, LOGS, Evidence, locate
 from streams.messages import Message
 from streams.ranges import Position, Span, Spans, spans
-from streams.records import fetch
+from streams.records import fetch, refuse_unknown
 
 _HEADER = {
     "type": "record",
@@ -82,7 +82,9 @@ async def export(
         BundleError: the file cannot be written.
     """
     others = sorted(set(topics) - {*AUDITED, *LOGS})
+    path = _writable(path)
     draft = path.with_name(path.name + ".part")
+    await refuse_unknown(brokers, others)
     async with connected(consumer_of(brokers, (*AUDITED, *LOGS, *others)), brokers) as consumer:
         rest = {place: span for place, span in (await spans(consumer, brokers, start, stop)).items() if place[0] in others}
         found = await locate(consumer, brokers, start, stop)
@@ -102,6 +104,18 @@ async def export(
         finally:
             draft.unlink(missing_ok=True)
     return out.count
+
+
+def _writable(path: Path) -> Path:
+    """Where the file will be: behind links, for what is replaced must be a file and no device.
+
+    Raises:
+        BundleError: there is something else.
+    """
+    place = path.resolve()
+    if place.exists() and not place.is_file():
+        raise BundleError(f"{path} cannot be written: it is there and is no file; name another")
+    return place
 
 
 class Bundle:

@@ -63,7 +63,8 @@ async def _resolve(
     if isinstance(position, datetime):
         if position.tzinfo is None:
             raise StreamsError(f"the time {position.isoformat()} has no time zone: add one, for example +00:00")
-        found = await consumer.offsets_for_times(dict.fromkeys(places, int(position.timestamp() * 1000)))
+        stamp = max(0, int(position.timestamp() * 1000))  # nothing is older than 1970, and Kafka asks for no less
+        found = await consumer.offsets_for_times(dict.fromkeys(places, stamp))
         return {place: ends[place] if at is None else min(at.offset, ends[place]) for place, at in found.items()}
     beginnings: Mapping[TopicPartition, int] = await consumer.beginning_offsets(places)
     if isinstance(position, int):

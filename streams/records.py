@@ -57,7 +57,7 @@ async def messages(
 ) -> AsyncGenerator[list[Message], None]:
     """Batches of raw messages of several topics, each batch from one partition; `read` says when it ends and what it raises."""
     topics = list(topics)
-    await _refuse_unknown(brokers, topics)
+    await refuse_unknown(brokers, topics)
     async with connected(reader(brokers, topics), brokers) as consumer:
         ranges = await spans(consumer, brokers, start, None if follow else stop, partitions=partitions)
         async for batch in fetch(consumer, brokers, ranges):
@@ -70,7 +70,7 @@ async def tail(brokers: str, topic: str, count: int, *, follow: bool = False) ->
     Raises:
         BrokerUnavailableError, TopicMismatchError: as `read`.
     """
-    await _refuse_unknown(brokers, [topic])
+    await refuse_unknown(brokers, [topic])
     async with connected(reader(brokers, [topic]), brokers) as consumer:
         whole = await spans(consumer, brokers, "beginning", "end")
         for message in await _last(consumer, brokers, whole, count):
@@ -82,8 +82,12 @@ async def tail(brokers: str, topic: str, count: int, *, follow: bool = False) ->
                     yield message
 
 
-async def _refuse_unknown(brokers: str, topics: Iterable[str]) -> None:
-    """Looks for topics that are not the platform's own: a consumer would wait for them for seconds."""
+async def refuse_unknown(brokers: str, topics: Iterable[str]) -> None:
+    """Looks for topics that are not the platform's own: a consumer would wait for them for seconds.
+
+    Raises:
+        TopicMismatchError: the broker does not have one of them.
+    """
     foreign = set(topics) - TOPICS.keys()
     if not foreign:
         return

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from confluent_kafka import Producer
 from fake_pipeline import dead_letter, job_fields, routed
 
 from schemas.jobs import JobRequested
@@ -101,13 +102,7 @@ def test_replay_into_a_topic_copies_every_byte(on, broker, decided):
 def test_replay_into_a_topic_of_fewer_partitions_keeps_what_it_can(on, broker, decided):
     into = f"narrow-{uuid.uuid4()}"
 
-    async def make():
-        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
-        await admin.start()
-        await admin.create_topics([NewTopic(into, 1, 1)])
-        await admin.close()
-
-    asyncio.run(make())
+    asyncio.run(_make(broker, NewTopic(into, 1, 1)))
     assert on("replay", "job.routed", "--into", into).exit_code == 0
     assert len(_read(broker, into)) == len(_read(broker, "job.routed"))
 
@@ -118,6 +113,34 @@ def test_replay_into_a_topic_that_agents_read_is_refused(on, broker, decided, in
     said = on("replay", "job.routed", "--into", into)
     assert (said.exit_code, why in said.stderr) == (1, True)
     assert len(_read(broker, into)) == before
+
+
+@pytest.mark.parametrize(
+    ("into", "why"),
+    [("__consumer_offsets", "Kafka's own"), ("", "invalid"), ("a b", "invalid"), ("small", "does not take a message")],
+)
+def test_replay_into_a_topic_that_cannot_take_it_is_one_sentence(on, broker, decided, into, why):
+    asyncio.run(_make(broker, NewTopic("small", 1, 1, topic_configs={"max.message.bytes": "100"})))
+    said = on("replay", "job.routed", "--into", into)
+    assert (said.exit_code, why in said.stderr, said.stderr.count("\n")) == (1, True, 1), said.stderr
+
+
+def test_a_message_without_key_and_value_cannot_be_copied_and_is_named(on, broker):
+    topic = f"hollow-{uuid.uuid4()}"
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    asyncio.run(_make(broker, NewTopic(topic, 1, 1)))
+    producer.produce(topic)
+    producer.flush(10)
+    said = on("replay", topic, "--into", f"{topic}-copy")
+    assert (said.exit_code, f"{topic}/0/0 has neither key nor value" in said.stderr) == (1, True)
+    assert _lines(on("replay", topic))[0]["record"] is None
+
+
+async def _make(broker, topic):
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    await admin.create_topics([topic])
+    await admin.close()
 
 
 def test_dead_letters_are_listed_shown_and_retried(on, broker, publish):

@@ -16,7 +16,7 @@ from schemas.cloudevents import Event
 from schemas.codec import encode
 from schemas.jobs import JobRequested
 from schemas.topics import TOPICS
-from streams.errors import BrokerUnavailableError
+from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.evidence import AUDITED, LOGS, SIGNER
 from streams.export import Bundle, BundleError, export
 from streams.records import messages
@@ -128,6 +128,21 @@ async def test_files_that_are_no_export_are_refused(tmp_path):
 async def test_a_file_that_cannot_be_written_is_said_and_leaves_nothing(filled, tmp_path):
     with pytest.raises(BundleError, match="cannot be written: No such file or directory"):
         await export(filled.bootstrap, tmp_path / "nowhere" / "x.avro")
+
+
+async def test_what_is_no_file_is_not_replaced_and_a_link_is_followed(filled, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BundleError, match="is no file"):
+        await export(filled.bootstrap, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to(tmp_path / "x.avro")
+    await export(filled.bootstrap, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and list(Bundle(tmp_path / "x.avro"))
+
+
+async def test_a_topic_that_is_not_there_is_named(filled, tmp_path):
+    with pytest.raises(TopicMismatchError, match=r"no topic 'job\.route'; the platform's own are"):
+        await export(filled.bootstrap, tmp_path / "x.avro", topics=["job.route"])
 
 
 async def test_an_export_that_fails_leaves_the_old_file_alone(filled, tmp_path):

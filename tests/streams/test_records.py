@@ -101,6 +101,8 @@ async def test_a_time_stands_for_the_first_record_stamped_then_or_later(broker, 
     minutes = [started + timedelta(minutes=minute) for minute in range(61)]
     assert await between(minutes[10], minutes[20]) == list(range(10, 20))
     assert await between("beginning", minutes[5]) == list(range(5))
+    assert await between(datetime(1, 1, 1, tzinfo=UTC), minutes[5]) == list(range(5))
+    assert await between("beginning", datetime(1960, 1, 1, tzinfo=UTC)) == []
     assert await between(minutes[55] - timedelta(seconds=1), "end") == list(range(55, 60))
     assert await between(minutes[60], "end") == []
     assert await between(minutes[20], minutes[10]) == []
