@@ -82,8 +82,15 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # `quantumai tail … | head`: click ends quietly
             raise
         except EXPECTED as error:
-            typer.secho(f"quantumai: {error}", err=True, fg=typer.colors.RED)
+            typer.secho(f"quantumai: {_sentence(error)}", err=True, fg=typer.colors.RED)
             raise typer.Exit(1) from error
+
+
+def _sentence(error: Exception) -> str:
+    """What the error says; of the operating system's, without the number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 app = typer.Typer(

@@ -17,6 +17,8 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Self
 
+from streams.disk import shortage
+from streams.endings import how_it_ended
 from streams.errors import BrokerError
 from streams.fencing import SESSION_MS, fence
 from streams.java import find_java
@@ -25,7 +27,6 @@ from streams.kafka_properties import broker_properties, controller_properties
 from streams.settings import Settings
 
 LOG_CONFIGURATION = Path(__file__).resolve().parents[1] / "deploy" / "broker" / "log4j2.properties"
-LEAST_FREE_BYTES = 256 * 1024 * 1024
 
 _CLEAN = ".kafka_cleanshutdown"
 """What Kafka leaves in its data when it was stopped in order."""
@@ -165,7 +166,8 @@ class LocalBroker:
         if known:
             return f"the broker at {self.bootstrap} left: {known}"
         code = self.process.poll() if self.process else None
-        return f"the broker at {self.bootstrap} left with exit status {code}: see {self.logs / 'kafka.log'}"
+        ended = "not started" if code is None else how_it_ended(code)
+        return f"the broker at {self.bootstrap} left ({ended}): see {self.logs / 'kafka.log'}"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -201,10 +203,9 @@ class LocalBroker:
                 ) from error
 
     def _check_space(self) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if free < LEAST_FREE_BYTES:
-            least = LEAST_FREE_BYTES // 2**20
-            raise BrokerError(f"the disk of {self.folder} is full: {free // 2**20} MiB are free and the broker needs {least} MiB")
+        problem = shortage(self.folder)
+        if problem is not None:
+            raise BrokerError(problem)
 
     def _format(self, java: list[str], data: Path) -> None:
         """Formats beside and renames, so that a half-formatted folder cannot be."""

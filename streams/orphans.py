@@ -1,4 +1,4 @@
-"""Processes that a supervisor left behind when it was killed, found by a mark in their environment (Linux, /proc)."""
+"""Processes of a platform: those that a killed supervisor left behind, found by a mark in their environment (Linux, /proc)."""
 
 import contextlib
 import os
@@ -25,6 +25,14 @@ def end_orphans(folder: Path, patience: float = 10.0) -> int:
         time.sleep(0.05)
     _signal(left, signal.SIGKILL)
     return len(found)
+
+
+def runs(pid: int) -> bool:
+    """The process is there and has not ended: what nobody has collected yet after its end is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def memory_bytes(session: int) -> int:

@@ -94,18 +94,27 @@ def down(folder: Path, timeout: float = _DOWN_SECONDS) -> bool:
 
 
 def _plan(settings: Settings, folder: Path, agents: Sequence[str], port: int | None, command: Sequence[str]) -> Plan:
+    first = settings.metrics_port
+    ports = {agent: first + place if first else free_port() for place, agent in enumerate(agents)}
+    listener = _port(settings) if port is None else port or free_port()
+    _refuse_impossible(listener, *ports.values())
     return Plan(
         folder=str(folder),
-        port=_port(settings) if port is None else port or free_port(),
+        port=listener,
         command=tuple(command),
-        ports={
-            agent: settings.metrics_port + place if settings.metrics_port else free_port() for place, agent in enumerate(agents)
-        },
+        ports=ports,
         partitions=settings.partitions,
         retention_days=settings.retention_days,
         kafka_libs=str(settings.kafka_libs.resolve()),
         java=str(settings.java) if settings.java else None,
     )
+
+
+def _refuse_impossible(*ports: int) -> None:
+    """Before anything is written: other commands find the broker by its port."""
+    for port in ports:
+        if not 0 < port < 65536:
+            raise PlatformError(f"there is no port {port}: choose from 1 to 65535, or 0 for a free one")
 
 
 def _port(settings: Settings) -> int:

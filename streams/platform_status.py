@@ -10,7 +10,8 @@ from pathlib import Path
 
 from streams import platform_lock
 from streams.broker import answers
-from streams.orphans import memory_bytes
+from streams.disk import shortage
+from streams.orphans import memory_bytes, orphans, runs
 from streams.platform_state import BROKER, ProcessState, read_state
 
 
@@ -38,7 +39,12 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class PlatformStatus:
-    """The platform in one folder. Where it does not run, `processes` is empty."""
+    """The platform in one folder. Where it does not run, `processes` is empty.
+
+    Attributes:
+        warnings: topics with other settings than ours, a full disk.
+        left: how many processes a killed supervisor has left behind, where none runs.
+    """
 
     folder: Path
     running: bool
@@ -47,6 +53,7 @@ class PlatformStatus:
     since: str | None = None
     warnings: tuple[str, ...] = ()
     processes: tuple[ProcessStatus, ...] = ()
+    left: int = 0
 
     @property
     def ready(self) -> bool:
@@ -60,13 +67,15 @@ def status(folder: Path) -> PlatformStatus:
     supervisor = platform_lock.holder(folder)
     state = read_state(folder)
     if supervisor is None or state is None or state.supervisor != supervisor:
-        return PlatformStatus(folder, running=supervisor is not None, supervisor=supervisor)
+        left = len(orphans(folder)) if supervisor is None else 0
+        return PlatformStatus(folder, running=supervisor is not None, supervisor=supervisor, left=left)
     with ThreadPoolExecutor(max(1, len(state.processes))) as pool:
         problems = pool.map(_problem, state.processes, state.processes.values(), [state.topics] * len(state.processes))
         processes = tuple(
             _process(name, process, problem) for (name, process), problem in zip(state.processes.items(), problems, strict=True)
         )
-    return PlatformStatus(folder, True, state.supervisor, state.brokers, state.since, state.warnings, processes)
+    warnings = (*state.warnings, *filter(None, [shortage(folder)]))
+    return PlatformStatus(folder, True, state.supervisor, state.brokers, state.since, warnings, processes)
 
 
 def _process(name: str, process: ProcessState, problem: str | None) -> ProcessStatus:
@@ -86,6 +95,8 @@ def _process(name: str, process: ProcessState, problem: str | None) -> ProcessSt
 def _problem(name: str, process: ProcessState, topics: bool) -> str | None:
     if process.pid is None:
         return f"waits to be started again ({process.last_exit})" if process.last_exit else "not started yet"
+    if not runs(process.pid):  # on a full disk the supervisor cannot say so
+        return "has left"
     if name == BROKER:
         return None if topics and answers(process.port) else "starting"
     return _ask(process.port)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from streams.endings import how_it_ended
 from streams.kafka_log import size, tail
 from streams.platform_state import ProcessState
 
@@ -89,7 +90,8 @@ class Supervised:
 
     def _ended(self, process: "subprocess.Popen[bytes]") -> None:
         _kill_session(process)
-        self._last_exit = f"{now()} {how_it_ended(process.returncode)}{_last_line(self._log)}"
+        said = "" if process.returncode == -signal.SIGKILL else _last_line(self._log)  # who is killed so says no last word
+        self._last_exit = f"{now()} {how_it_ended(process.returncode)}{said}"
         self._process = None
         self._due = time.monotonic() + self._pauses.next(time.monotonic() - self._started)
 
@@ -102,11 +104,6 @@ class Supervised:
 def now() -> str:
     """The time, ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def how_it_ended(returncode: int) -> str:
-    """A process's end in words."""
-    return f"exit status {returncode}" if returncode >= 0 else f"killed by {signal.Signals(-returncode).name}"
 
 
 def _last_line(log: Path) -> str:

@@ -1,14 +1,17 @@
 """The command as a whole: help at once, one sentence for what is expected, meaningful exit status."""
 
+import shutil
 import subprocess
 import sys
 import time
+from collections import namedtuple
 
 import pytest
 import typer
 
 from cli.main import COMMANDS, _load
 from streams.broker import free_port
+from streams.platform_status import PlatformStatus
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -45,6 +48,8 @@ def test_no_arguments_at_all_is_help(quantumai):
         ("dead-letters", "retry", "1:1", "--all"),
         ("worker", "nobody"),
         ("up", "--agents", "policy,nobody"),
+        ("up", "--port", "99999"),
+        ("up", "--metrics-port", "-1"),
     ],
 )
 def test_misuse_is_exit_status_2(quantumai, arguments):
@@ -90,6 +95,45 @@ def test_a_setting_that_cannot_be_is_one_sentence(quantumai, monkeypatch, variab
     monkeypatch.setenv(variable, value)
     said = quantumai("jobs")
     assert (said.exit_code, words in said.stderr, said.stderr.count("\n")) == (1, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (PermissionError(13, "Permission denied", "keys.db"), "keys.db: Permission denied"),
+    ],
+)
+def test_what_the_operating_system_refuses_is_said_without_its_number(quantumai, monkeypatch, error, sentence):
+    def refused(*_):
+        raise error
+
+    monkeypatch.setattr("cli.platform.ask", refused)
+    said = quantumai("status")
+    assert (said.exit_code, said.stderr) == (1, f"quantumai: {sentence}\n")
+
+
+def test_a_full_disk_is_said_before_a_token_is_half_made(quantumai, monkeypatch, tmp_path):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12 - 10**6, 10**6))
+    said = quantumai("up", "--port", "0")
+    assert (said.exit_code, "is full" in said.stderr, said.stderr.count("\n")) == (1, True, 1)
+    assert not (tmp_path / "home").exists()
+
+
+def test_ctrl_c_while_it_starts_says_what_goes_on(quantumai, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.platform.start", interrupted)
+    said = quantumai("up")
+    assert said.exit_code == 130 and "`quantumai down` stops it" in said.stderr
+
+
+def test_what_a_killed_supervisor_left_behind_stands_in_the_status(quantumai, monkeypatch, tmp_path):
+    monkeypatch.setattr("cli.platform.ask", lambda folder: PlatformStatus(tmp_path, running=False, left=7))
+    said = quantumai("status")
+    assert said.exit_code == 1 and "was killed and 7 processes" in said.stdout and "`quantumai down` ends them" in said.stdout
 
 
 def test_an_unexpected_error_is_not_hidden(quantumai, monkeypatch):

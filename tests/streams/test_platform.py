@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +103,8 @@ def test_a_worker_that_is_killed_and_a_broker_that_is_killed_are_started_again(h
     _until(lambda: status(home.folder).ready and _pids(status(home.folder))["kafka"] != before["kafka"])
     processes = {process.name: process for process in status(home.folder).processes}
     assert (processes["policy"].restarts, processes["kafka"].restarts, processes["signer"].restarts) == (1, 1, 0)
-    assert "SIGKILL" in (processes["policy"].last_exit or "")
+    assert (processes["policy"].last_exit or "").endswith("killed by SIGKILL"), "and no line that stood in its log by chance"
+    assert "left (killed by SIGKILL)" in (processes["kafka"].last_exit or "")
 
 
 def test_a_supervisor_that_was_killed_leaves_nothing_that_the_next_up_or_down_does_not_end(home: Home) -> None:
@@ -111,6 +114,7 @@ def test_a_supervisor_that_was_killed_leaves_nothing_that_the_next_up_or_down_do
     os.kill(first.supervisor or 0, signal.SIGKILL)
     _until(lambda: not status(home.folder).running)
     assert not any(map(_gone, _pids(first).values())), "its children live on"
+    assert status(home.folder).left == len([child, *_pids(first)])
     second = home.up()
     assert second.ready and all(map(_gone, [child, *_pids(first).values()]))
     os.kill(second.supervisor or 0, signal.SIGKILL)
@@ -154,6 +158,32 @@ def test_a_port_in_use_is_said(home: Home) -> None:
         with pytest.raises(PlatformError, match=f"port {port} .*choose another"):
             home.up(port=port)
     assert not status(home.folder).running and home.starts("policy") == []
+
+
+@pytest.mark.parametrize(("port", "metrics_port"), [(99999, 0), (-1, 0), (0, 65535)])
+def test_a_port_that_cannot_be_is_refused_before_it_is_written_down(home: Home, port: int, metrics_port: int) -> None:
+    settings = Settings.load(home=home.folder, metrics_port=metrics_port)
+    with pytest.raises(PlatformError, match="there is no port"):
+        up(settings, AGENTS, port=port)
+    assert not (home.folder / "platform.json").exists()
+
+
+def test_a_full_disk_stands_in_the_status(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.up()
+    assert status(home.folder).warnings == ()
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12 - 10**6, 10**6))
+    assert "is full: 0 MiB are free" in status(home.folder).warnings[0]
+
+
+def test_a_process_that_has_left_is_said_even_where_its_supervisor_cannot_write(home: Home) -> None:
+    now = home.up()
+    os.kill(now.supervisor or 0, signal.SIGSTOP)
+    try:
+        os.kill(_pids(now)["policy"], signal.SIGKILL)
+        _until(lambda: status(home.folder).processes[1].problem == "has left")
+    finally:
+        os.kill(now.supervisor or 0, signal.SIGCONT)
 
 
 def test_a_broker_on_another_machine_is_not_ours_to_start(home: Home) -> None:
