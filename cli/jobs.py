@@ -19,7 +19,7 @@ from streams.jobfile import load_job
 from streams.progress import Job, JobFailedError
 
 JobId = Annotated[str, typer.Argument(help="The id that `submit` printed.", show_default=False)]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait.")]
 
 
 def submit(

@@ -4,24 +4,44 @@ import os
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from streams.progress import Job
 
 COLOURS = {"DONE": "green", "REJECTED": "yellow", "ERROR": "red", "CANCELLED": "yellow", "DEAD_LETTERED": "red"}
 _WIDE = 160
+_NARROW = 80
+"""Tables are made for a terminal of this width."""
+
+
+class Rows(Table):
+    """A table; where a terminal is too narrow for its columns, each row is a block of lines, heading and cell on each."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        natural = console.measure(self, options=options.update(max_width=_WIDE)).maximum
+        if options.max_width >= min(_NARROW, natural):
+            yield from super().__rich_console__(console, options)
+            return
+        if self.title:
+            yield Text(str(self.title))
+        for cells in zip(*(column.cells for column in self.columns), strict=True):
+            for column, cell in zip(self.columns, cells, strict=True):
+                if cell:
+                    yield Text.assemble((f"{column.header}: ", "bold"), console.render_str(str(cell)))
+            yield ""
 
 
 def console(*, stderr: bool = False) -> Console:
     """Where tables are printed: as wide as the terminal, and wide enough for all columns where there is none (a file, a CI log)."""
-    out = Console(stderr=stderr)
-    return out if out.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, width=_WIDE)
+    out = Console(stderr=stderr, highlight=False)  # an id is no number, even where it looks like one
+    return out if out.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, highlight=False, width=_WIDE)
 
 
 def table(*headings: str, title: str = "", numbers: Sequence[str] = ()) -> Table:
     """An empty table that folds what is too long and cuts nothing; `numbers` are right-aligned headings."""
-    made = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    made = Rows(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         made.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")
     return made

@@ -22,19 +22,21 @@ async def see_through(
         UnknownJobError: one was never requested.
     """
     jobs = {job_id: Job(job_id) for job_id in job_ids}
-    with Live(screen.job_table(jobs.values()), console=console, refresh_per_second=10) as live:
+    live = Live(screen.job_table(jobs.values()), console=console, refresh_per_second=10)
 
-        async def follow(job_id: str) -> None:
-            async for job in client.watch(job_id, since):
-                jobs[job_id] = job
-                live.update(screen.job_table(jobs.values()))
+    async def follow(job_id: str) -> None:
+        async for job in client.watch(job_id, since):
+            jobs[job_id] = job
+            live.update(screen.job_table(jobs.values()))
 
-        try:
+    try:
+        with live:
             async with asyncio.timeout(timeout):
                 await asyncio.gather(*(follow(job_id) for job_id in job_ids))
-        except TimeoutError:
-            waiting = ", ".join(f"{job.job_id} ({job.state})" for job in jobs.values() if not job.over)
-            raise JobTimeoutError(f"not over after {timeout:g} s: {waiting}; they go on") from None
-    if not console.is_terminal:
-        console.print()  # where there is no terminal, the last table ends without a line break
+    except TimeoutError:
+        waiting = ", ".join(f"{job.job_id} ({job.state})" for job in jobs.values() if not job.over)
+        raise JobTimeoutError(f"not over after {timeout:g} s: {waiting}; they go on") from None
+    finally:
+        if not console.is_terminal:
+            console.print()  # where there is no terminal, the last table ends without a line break
     return list(jobs.values())

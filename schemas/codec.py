@@ -81,7 +81,12 @@ def decode(kind: type[R], value: bytes | None) -> R:
 def explain(error: ValidationError) -> str:
     """A pydantic error as one sentence per fault, without the values (they may be large or private)."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'record'}: {fault['msg']}" for fault in faults)
+    outer = {fault["loc"][:depth] for fault in faults for depth in range(1, len(fault["loc"]))}  # what holds a fault shows it again
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'record'}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in faults
+        if fault["loc"] not in outer
+    )
 
 
 @cache

@@ -112,6 +112,7 @@ def test_waiting_ends_with_a_sentence(on, file):
     assert (said.exit_code, "was REQUESTED after 0.5 s; it goes on" in said.stderr) == (1, True)
     said = on("submit", file, "--watch", "--timeout", "0.5")
     assert (said.exit_code, "not over after 0.5 s" in said.stderr) == (1, True)
+    assert said.stdout.endswith("\n"), "what comes next in a log begins a line"
 
 
 def test_jobs_that_nobody_requested_are_named(on):

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 from contextlib import suppress
+from typing import Annotated
 
 import avro.io
 import avro.schema
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_strategies import records
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from schemas.avro import fingerprint, schema_of
 from schemas.binary_reader import reader
-from schemas.codec import HEADER_BYTES, MARKER, decode, encode, topic_of
+from schemas.codec import HEADER_BYTES, MARKER, decode, encode, explain, topic_of
 from schemas.errors import InvalidRecordError, UndecodableError
 from schemas.jobs import JobCompleted, JobRequested
 from schemas.topics import TOPICS
@@ -154,6 +156,21 @@ def test_an_explanation_names_the_field_and_keeps_the_value_to_itself():
         decode(JobRequested, encode(JOB.model_copy(update={"tenant": "secret value!"})))
     assert "tenant" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_an_explanation_says_each_fault_once_where_it_is_and_in_plain_words():
+    class Told(BaseModel):
+        items: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+        word: str
+
+        @field_validator("word")
+        @classmethod
+        def refuse(cls, word: str) -> str:
+            raise ValueError("it is no word")
+
+    with pytest.raises(ValidationError) as caught:
+        Told(items=(-1,), word="x")
+    assert explain(caught.value) == "items.0: Input should be greater than or equal to 0; word: it is no word"
 
 
 @pytest.mark.parametrize("bits", range(63))
