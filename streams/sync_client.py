@@ -17,6 +17,7 @@ from schemas.mitigation import EmMeasured
 from schemas.record import Record
 from schemas.threats import ThreatObserved
 from streams.client import Client
+from streams.errors import StreamsError
 from streams.messages import Received
 from streams.progress import Job
 from streams.ranges import Position
@@ -99,6 +100,9 @@ class SyncClient:
         return self._await(self._client.publish_measured(results))
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise StreamsError("this client is closed: make another")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

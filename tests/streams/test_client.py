@@ -20,7 +20,7 @@ from schemas.topics import MAX_EVENT_BYTES
 from streams import follower
 from streams.broker import free_port
 from streams.client import Client
-from streams.errors import BrokerUnavailableError, EventTooLargeError
+from streams.errors import BrokerUnavailableError, EventTooLargeError, StreamsError
 from streams.follower import UnknownJobError
 from streams.job_ids import job_id, not_before
 from streams.messages import Received
@@ -304,6 +304,9 @@ async def test_the_synchronous_client_works_inside_a_running_loop(broker):
             assert isinstance(event, Received)
             break
     client.close()
+    for use in (client.jobs, lambda: next(client.records(JobRequested))):
+        with pytest.raises(StreamsError, match="this client is closed"):
+            use()
 
 
 def test_a_synchronous_client_without_a_broker_leaves_no_thread_that_keeps_the_process():
