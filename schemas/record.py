@@ -1,8 +1,9 @@
 """The base of every record on a topic: frozen, closed, finite, and keyed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Self
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -10,6 +11,11 @@ Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Timestamp = AwareDatetime
+
+P = TypeVar("P", bound="Part")
+
+_SLOTS = tuple(BaseModel.__dict__[slot].__set__ for slot in BaseModel.__slots__)
+"""What makes a model of a dict: its fields, the names of those that were given, no extra ones, nothing private."""
 
 
 def now() -> datetime:
@@ -25,20 +31,33 @@ class Part(BaseModel):
     @classmethod
     def unchecked(cls, fields: dict[str, Any]) -> Self:
         """The part of all its `fields`, each known to be valid: from a validated one, or computed. Saves validation."""
-        return cls.unchecked_all((fields,), set(fields))[0]
+        return cls.maker()(fields)
 
     @classmethod
     def unchecked_all(cls, rows: Iterable[dict[str, Any]], names: set[str]) -> list[Self]:
         """As `unchecked`, of many that have the same `names`, which they share."""
-        new, put, found = cls.__new__, object.__setattr__, []
-        for fields in rows:
-            part = new(cls)
-            put(part, "__dict__", fields)
-            put(part, "__pydantic_fields_set__", names)
-            put(part, "__pydantic_extra__", None)
-            put(part, "__pydantic_private__", None)
-            found.append(part)
-        return found
+        return list(map(_maker(cls, names), rows))
+
+    @classmethod
+    @cache
+    def maker(cls) -> Callable[[dict[str, Any]], Self]:
+        """`unchecked` as a function, for whoever makes many."""
+        return _maker(cls, set(cls.model_fields))
+
+
+def _maker(kind: type[P], names: set[str]) -> Callable[[dict[str, Any]], P]:
+    put_fields, put_names, put_extra, put_private = _SLOTS
+    new = object.__new__
+
+    def made(fields: dict[str, Any]) -> P:
+        part = new(kind)
+        put_fields(part, fields)
+        put_names(part, names)
+        put_extra(part, None)
+        put_private(part, None)
+        return part
+
+    return made
 
 
 class Record(Part):

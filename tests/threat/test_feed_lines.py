@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.codec import decode, encode
+from schemas.dead_letter import DeadLetter
+from schemas.threats import ThreatObserved
 from threat.errors import LineError
 from threat.feeds.answer import answer
 from threat.feeds.lines import MAX_LINE_BYTES, Line, LineSplitter, documents, unended
@@ -153,11 +156,17 @@ def test_ocsf_times_in_seconds_and_in_milliseconds_are_the_same_time(time: int) 
         (b'{"class_uid":[4001],"time":1729052821}', "neither 4001"),
         (b'{"class_uid":4001,"time":1729052821,"traffic":[]}', "traffic"),
         (b'{"_path":7,"ts":1.0}', "name of its log"),
+        (b'{"class_uid":4001,"time":1729052821,"activity_id":18446744073709551611}', "activity_id is 18446744073709551611"),
+        (b'{"class_uid":4001,"time":1729052821,"activity_id":100}', "OCSF's are 0 to 99"),
+        (b'{"class_uid":4001,"time":1729052821,"severity_id":-1}', "severity_id"),
+        (b'{"class_uid":4001,"time":1729052821,"x":' + b'{"x":' * 300 + b"1" + b"}" * 301, "recursion"),
+        (b'{"_path":"conn","ts":1588205199.8,"duration":1e307}', "duration"),
+        (b'{"_path":"conn","ts":1588205199.8,"duration":18446744073709551615}', "duration"),
     ],
 )
 def test_what_cannot_be_read_is_a_dead_letter_with_its_place_and_the_reason(line: bytes, reason: str) -> None:
     letter = answer(Line(12, 345, 345 + len(line), line), "feed", "eve.json", "auto")
-    assert letter.topic == "dead.letter" and letter.original_value == line
+    assert isinstance(letter, DeadLetter) and letter.original_value == line
     assert letter.reason.startswith("eve.json line 12 (byte 345): ") and reason in letter.reason
 
 
@@ -168,10 +177,27 @@ NAMES = [
 LEAVES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
 
 
+ODD: st.SearchStrategy[object] = st.sampled_from(
+    [None, True, "80", 80, 80.0, 65536, -1, 99, 100, 2**63, 2**64 - 1, "a", [], {}, 1e300]
+)
+
+
+@given(st.fixed_dictionaries({"ip": ODD, "port": ODD, "hostname": ODD}), ODD, ODD)
+def test_what_is_made_without_the_model_is_what_the_model_makes(
+    side: dict[str, object], activity: object, severity: object
+) -> None:
+    fields = {"class_uid": 4001, "time": 1729052821, "src_endpoint": side, "activity_id": activity, "severity_id": severity}
+    line = json.dumps(fields).encode()
+    found = answer(Line(1, 0, len(line), line), "feed", "any", "auto")
+    if isinstance(found, ThreatObserved):
+        assert ThreatObserved.model_validate(found.model_dump()) == found
+        assert decode(ThreatObserved, encode(found)) == found
+
+
 @given(st.recursive(LEAVES, lambda kids: st.lists(kids, max_size=3) | st.dictionaries(st.sampled_from(NAMES), kids), max_leaves=12))
 def test_any_json_is_an_event_or_a_dead_letter(value: object) -> None:
     try:
         line = json.dumps(value).encode()
     except ValueError:
         return
-    assert answer(Line(1, 0, len(line), line), "feed", "any", "auto").topic in ("threat.observed", "dead.letter")
+    assert encode(answer(Line(1, 0, len(line), line), "feed", "any", "auto"))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas.cloudevents import line_id
 from schemas.codec import explain
-from schemas.threats import ThreatObserved
+from schemas.threats import Endpoint, ThreatObserved
 from threat.errors import LineError
 from threat.feeds import ocsf, suricata, zeek
 from threat.feeds.table import Event
@@ -18,6 +19,12 @@ from threat.feeds.timestamps import moment
 _ENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 _STRANGE = re.compile(r"[^A-Za-z0-9._:/@-]")
 _validated = ThreatObserved.__pydantic_validator__.validate_python
+_made, _side = ThreatObserved.maker(), Endpoint.maker()
+_NOWHERE = Endpoint()
+
+
+MOST = 99
+"""The largest activity and severity that OCSF has: a type is class x 100 + activity."""
 
 
 class Format(NamedTuple):
@@ -39,6 +46,9 @@ FORMATS: Mapping[str, Format] = {
 }
 """By the name that `--format` takes, in the order in which `auto` asks."""
 
+_recognisers = tuple((name, form.recognises) for name, form in FORMATS.items())
+_events = {name: form.event for name, form in FORMATS.items()}
+
 
 def normalise(line: bytes, place: str, form: str = "auto") -> ThreatObserved:
     """The event of a line.
@@ -53,31 +63,30 @@ def normalise(line: bytes, place: str, form: str = "auto") -> ThreatObserved:
     """
     source = _parsed(line)
     name = _recognised(source) if form == "auto" else form
-    event, when = FORMATS[name].event(source)
+    event, when = _events[name](source)
     at = moment(when)
     event["time"] = round(at.timestamp() * 1000)
-    class_uid = event["class_uid"]
-    activity = event.setdefault("activity_id", 0)
-    if type(activity) is int:
-        event["type_uid"] = class_uid * 100 + activity
+    activity, severity = event.setdefault("activity_id", 0), event.setdefault("severity_id", 0)
+    plain = type(activity) is type(severity) is int and 0 <= activity <= MOST and 0 <= severity <= MOST
+    if plain:
+        event["type_uid"] = event["class_uid"] * 100 + activity
+    origin, target = _endpoint(event.get("src_endpoint")), _endpoint(event.get("dst_endpoint"))
     fields = {
         "event_id": line_id(place, line),
         "entity": _entity(event),
-        "class_uid": class_uid,
+        "class_uid": event["class_uid"],
         "activity_id": activity,
-        "severity_id": event.setdefault("severity_id", 0),
+        "severity_id": severity,
         "source": name,
-        "src_endpoint": _endpoint(event, "src_endpoint"),
-        "dst_endpoint": _endpoint(event, "dst_endpoint"),
-        "ocsf": orjson.dumps(event).decode(),
+        "src_endpoint": origin,
+        "dst_endpoint": target,
+        "ocsf": _dumped(event),
         "raw": line,
         "observed_at": at,
     }
-    try:
-        observed: ThreatObserved = _validated(fields)
-    except ValidationError as error:
-        raise LineError(f"it makes no event: {explain(error)}") from None
-    return observed
+    if plain and type(origin) is type(target) is Endpoint:
+        return _made(fields)
+    return _checked(fields)
 
 
 def _parsed(line: bytes) -> Event:
@@ -104,29 +113,61 @@ def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _recognised(source: Event) -> str:
-    for name, form in FORMATS.items():
-        if form.recognises(source):
+    for name, recognises in _recognisers:
+        if recognises(source):
             return name
     raise LineError("it is JSON, but neither Suricata EVE (event_type), OCSF (class_uid) nor Zeek (_path, @stream, id.orig_h)")
 
 
-def _endpoint(event: Event, side: str) -> Event:
-    found = event.get(side)
+def _endpoint(found: Event | None) -> Endpoint | Event:
+    """One side of the connection; what does not look as it should is left to the model to judge."""
     if not found:
-        return {}
-    return {name: found[name] for name in ("ip", "port", "hostname") if found.get(name) is not None}
+        return _NOWHERE
+    get = found.get
+    ip, port, hostname = get("ip"), get("port"), get("hostname")
+    if (
+        (type(ip) is str or ip is None)
+        and (port is None or (type(port) is int and 0 <= port <= 65535))
+        and (hostname is None or type(hostname) is str)
+    ):
+        return _side({"ip": ip, "port": port, "hostname": hostname})
+    return {"ip": ip, "port": port, "hostname": hostname}
+
+
+def _dumped(event: Event) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except orjson.JSONEncodeError as error:
+        raise LineError(f"its event cannot be written as JSON again: {str(error).lower()}") from None
+
+
+def _checked(fields: dict[str, Any]) -> ThreatObserved:
+    try:
+        observed: ThreatObserved = _validated(fields)
+    except ValidationError as error:
+        raise LineError(f"it makes no event: {explain(error)}") from None
+    if observed.activity_id > MOST:
+        raise LineError(f"its activity_id is {observed.activity_id}, OCSF's are 0 to {MOST}")
+    return observed
 
 
 def _entity(event: Event) -> str:
     """Whom it is about: who began it; failing that the user, the other side, the connection."""
-    source, user, metadata = event.get("src_endpoint"), event.get("user"), event.get("metadata")
-    found = (
-        (source and (source.get("ip") or source.get("hostname")))
-        or (isinstance(user, dict) and user.get("name"))
+    source = event.get("src_endpoint")
+    found = (source and (source.get("ip") or source.get("hostname"))) or _other(event)
+    return _identifier((found if type(found) is str else str(found))[:129])
+
+
+def _other(event: Event) -> object:
+    user, metadata = event.get("user"), event.get("metadata")
+    return (
+        (isinstance(user, dict) and user.get("name"))
         or (event.get("dst_endpoint") or {}).get("ip")
         or (metadata and metadata.get("uid"))
         or "unknown"
     )
-    if type(found) is str and _ENTITY.fullmatch(found):
-        return found
-    return ("0" + _STRANGE.sub("_", str(found)))[:128]
+
+
+@lru_cache(maxsize=4096)
+def _identifier(found: str) -> str:
+    return found if _ENTITY.fullmatch(found) else ("0" + _STRANGE.sub("_", found))[:128]

@@ -16,6 +16,9 @@ Kind = Literal["any", "number", "seconds", "first"]
 
 NETWORK, AUTHENTICATION = 4001, 3002
 
+LONGEST_SECONDS = 1e12
+"""What takes longer is no duration: thirty thousand years."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -46,6 +49,7 @@ _KINDS: Mapping[Kind, tuple[str, ...]] = {  # {v} is the value, {of} its name
     "number": ("if type({v}) is not int and type({v}) is not float: raise wrong({of!r}, {v}, 'a number')",),
     "seconds": (
         "if type({v}) is not int and type({v}) is not float: raise wrong({of!r}, {v}, 'a number of seconds')",
+        "if not -LONGEST < {v} < LONGEST: raise wrong({of!r}, {v}, 'a duration')",
         "{v} = round({v} * 1000)",
     ),
     "first": (
@@ -63,7 +67,7 @@ def compiled(fields: Sequence[Field], constants: Mapping[str, Any], rename: Call
         constants: paths in the event and what always stands there, such as `class_uid`.
         rename: how this shape of the source writes a key.
     """
-    names: dict[str, Any] = {"wrong": _wrong}
+    names: dict[str, Any] = {"wrong": _wrong, "LONGEST": LONGEST_SECONDS, "NOTHING": {}}
     lines = ["def mapped(source):"]
     parents: dict[tuple[str, ...], str] = {(): "source"}
     targets: defaultdict[str, list[str]] = defaultdict(list)
@@ -77,7 +81,8 @@ def compiled(fields: Sequence[Field], constants: Mapping[str, Any], rename: Call
             lines += [f"    if {value} is not None:", *(f"        {line}" for line in convert)]
         if field.by is not None:
             names[f"by{number}"] = dict(field.by)
-            lines.append(f"    {value} = by{number}.get({value}, {field.default}) if {value}.__hash__ else {field.default}")
+            lines.append(f"    try: {value} = by{number}.get({value}, {field.default})")
+            lines.append(f"    except TypeError: {value} = {field.default}")
         targets[field.to].append(value)
     lines += [*_built(targets, constants, names), "    return event"]
     exec("\n".join(lines), names)  # noqa: S102 - our own tables, nothing from outside
@@ -93,24 +98,26 @@ def _opened(path: tuple[str, ...], parents: dict[tuple[str, ...], str]) -> list[
         if step not in parents:
             parents[step] = name = f"p{len(parents)}"
             lines.append(f"    {name} = {parents[step[:-1]]}.get({step[-1]!r})")
-            lines.append(f"    if type({name}) is not dict: {name} = {{}}")
+            lines.append(f"    if type({name}) is not dict: {name} = NOTHING")
     return lines
 
 
-def _built(targets: Mapping[str, list[str]], constants: Mapping[str, Any], names: dict[str, Any]) -> list[str]:
+def _built(targets: Mapping[str, list[str]], fixtures: Mapping[str, Any], names: dict[str, Any]) -> list[str]:
     """Statements that build the event; the first of several sources that is there counts."""
     groups: defaultdict[str, list[tuple[str, list[str]]]] = defaultdict(list)
     fixed: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for path, values in targets.items():
         group, _, name = path.rpartition(".")
         groups[group].append((name, values))
-    for path, value in constants.items():
+    for path, value in fixtures.items():
         group, _, name = path.rpartition(".")
         fixed[group][name] = value
     lines = []
     for group in sorted({*groups, *fixed, *_above({*groups, *fixed})}, key=lambda group: (group.count("."), group)):
         target = _variable(group)
-        literal = ", ".join(f"{name!r}: {value!r}" for name, value in fixed[group].items())
+        constants = {name: f"{target}_{name}" for name in fixed[group]}
+        names |= {constants[name]: value for name, value in fixed[group].items()}
+        literal = ", ".join(f"{name!r}: {constant}" for name, constant in constants.items())
         lines.append(f"    {target} = {{{literal}}}")
         for name, (first, *others) in groups[group]:
             lines.append(f"    if {first} is not None: {target}[{name!r}] = {first}")

@@ -26,12 +26,12 @@ def moment(value: object) -> datetime:
         LineError: absent, no time, without a time zone, or not between 1970 and 9999.
     """
     try:
-        if isinstance(value, str):
+        if type(value) is str:
             when = datetime.fromisoformat(value)
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            raise LineError("it has no timestamp" if value is None else f"its timestamp is {_shown(value)}, which is no time")
+        elif type(value) is int or type(value) is float:
+            when = _EPOCH + timedelta(0, 0, _microseconds(value))
         else:
-            when = _EPOCH + timedelta(microseconds=_microseconds(value))
+            raise LineError("it has no timestamp" if value is None else f"its timestamp is {_shown(value)}, which is no time")
     except OverflowError:
         raise LineError(f"its timestamp {_shown(value)} is not between the years 1970 and 9999") from None
     except ValueError as error:
