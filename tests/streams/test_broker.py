@@ -138,7 +138,7 @@ def test_a_full_disk_is_said_before_the_start(tmp_path: Path, monkeypatch: pytes
     ("log", "said"),
     [
         ("java.io.IOException: No space left on device", "the disk is full"),
-        ("something else", "exit status"),
+        ("something else", "kafka.log"),
     ],
 )
 def test_why_the_broker_left_is_read_from_what_it_logged_this_time(tmp_path: Path, log: str, said: str) -> None:
