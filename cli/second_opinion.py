@@ -9,7 +9,10 @@ from kms.cross_check import cross_checked, second_opinions, unchecked
 from kms.trust import TrustRoot
 
 CrossCheck = Annotated[
-    bool, typer.Option("--cross-check", help="Let a second implementation (liboqs) judge each post-quantum signature, too.")
+    bool,
+    typer.Option(
+        "--cross-check", help="Let a second implementation judge each post-quantum signature, too: liboqs ML-DSA, ours SLH-DSA."
+    ),
 ]
 
 
@@ -20,7 +23,8 @@ def doubly(trust: TrustRoot, out: Console) -> TrustRoot:
         SecondOpinionMissing: there is no second one here, and what to do.
     """
     doubled = cross_checked(trust)
-    out.print(f"two implementations judge {', '.join(second_opinions())}")
+    used = {key.algorithm for key in trust.keys}
+    out.print(f"two implementations judge {', '.join(name for name in second_opinions() if name in used)}")
     if alone := unchecked(trust):
         out.print(f"[yellow]one implementation alone judges {', '.join(alone)}[/]")
     return doubled

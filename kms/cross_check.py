@@ -1,4 +1,5 @@
-"""A second opinion on post-quantum signatures: ML-DSA by liboqs, which shares no code with OpenSSL.
+"""A second opinion on post-quantum signatures: ML-DSA by liboqs, which shares no code with OpenSSL; SLH-DSA by `kms.slh_dsa`, which
+shares none with `pqcrypto`.
 
 liboqs-python fetches and builds liboqs by itself when it finds none at import; so it is imported only where the library was found
 before. SLH-DSA of liboqs 0.13 is not yet that of FIPS 205, and is not asked.
@@ -9,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -17,6 +18,7 @@ from types import MappingProxyType, ModuleType
 from kms.algorithms import SIGNATURES, raw_public_key
 from kms.errors import Disagreement, SecondOpinionMissing, WrongSignature
 from kms.keys import PublicKey
+from kms.slh_dsa import SETS, accepts
 from kms.trust import TrustRoot
 
 _BUILT = Path(__file__).resolve().parents[1] / "build" / "liboqs"
@@ -80,14 +82,14 @@ def second_opinions() -> Mapping[str, Accepts]:
     oqs = _liboqs()
 
     def asking(name: str) -> Accepts:
-        def accepts(raw: bytes, signature: bytes, data: bytes) -> bool:
+        def judge(raw: bytes, signature: bytes, data: bytes) -> bool:
             with oqs.Signature(name) as verifier:
                 return bool(verifier.verify(data, signature, raw))
 
-        return accepts
+        return judge
 
     found = [name for name in SIGNATURES if name.startswith("ML-DSA") and name in oqs.get_enabled_sig_mechanisms()]
-    return MappingProxyType({name: asking(name) for name in found})
+    return MappingProxyType({**{name: asking(name) for name in found}, **{name: partial(accepts, name) for name in SETS}})
 
 
 def _liboqs() -> ModuleType:

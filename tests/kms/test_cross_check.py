@@ -3,15 +3,19 @@
 import subprocess
 import sys
 
+import pqcrypto
 import pytest
 from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from kms_events import Log, requests, software_keys, trusting
 
 from kms import cross_check
+from kms.algorithms import SIGNATURES
 from kms.cross_check import CrossChecked, cross_checked, second_opinions, unchecked
 from kms.errors import Disagreement, SecondOpinionMissing, WrongSignature
 from kms.keys import LOG_USE, kid
+from kms.spki import wrap
+from kms.trust import TrustRoot
 from kms.verification import LogVerifier
 from schemas.manifests import LogCheckpoint
 
@@ -67,6 +71,19 @@ def test_a_disagreement_is_an_error_of_its_own(says, liboqs, monkeypatch):
     monkeypatch.setattr(cross_check, "second_opinions", lambda: {"ML-DSA-65": lambda *_: says})
     with pytest.raises(Disagreement, match="the contrary"):
         key_of("ML-DSA-65", private).verify(signature if not says else bytes(len(signature)), b"data")
+
+
+def test_an_anchor_s_algorithm_has_two_judges(liboqs):
+    """`pqcrypto` signs; it and `kms.slh_dsa` judge."""
+    public, secret = pqcrypto.slh_dsa_sha2_128f.keygen()
+    name = "SLH-DSA-SHA2-128f"
+    spki = wrap(SIGNATURES[name].oid, public)
+    key = CrossChecked(kid(spki, name, "anchor"), "anchor", name, 1, "active", spki)
+    signature = pqcrypto.slh_dsa_sha2_128f.sign(secret, b"data")
+    key.verify(signature, b"data")
+    with pytest.raises(WrongSignature):
+        key.verify(signature, b"date")
+    assert unchecked(TrustRoot((key,))) == []
 
 
 def test_a_log_is_verified_by_both(liboqs):
