@@ -4,6 +4,7 @@ Content-addressed: a topic decodes from the `.avsc` files alone, without a regis
 """
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -23,6 +24,9 @@ R = TypeVar("R", bound=Record)
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
+
+_KIND = re.compile(r"^(bool|int|float|str|list\[.*\])$")
+"""How pydantic calls one of several types that a value may have."""
 
 
 def encode(record: Record) -> bytes:
@@ -82,11 +86,25 @@ def explain(error: ValidationError) -> str:
     """A pydantic error as one sentence per fault, without the values (they may be large or private)."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     outer = {fault["loc"][:depth] for fault in faults for depth in range(1, len(fault["loc"]))}  # what holds a fault shows it again
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'record'}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in faults
-        if fault["loc"] not in outer
-    )
+    said: dict[str, str] = {}
+    for fault in faults:
+        if fault["loc"] in outer:
+            continue
+        place, kind = _alternative(fault["loc"])
+        name = ".".join(map(str, place)) or "record"
+        if kind is None:
+            said[name] = fault["msg"].removeprefix("Value error, ")
+        else:
+            said[name] = f"{said[name]} or {kind}" if name in said else f"Input should be {kind}"
+    return "; ".join(f"{name}: {words}" for name, words in said.items())
+
+
+def _alternative(place: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], str | None]:
+    """The place without the name of a type, and the name: pydantic tells so each of several types that a value fits none of."""
+    for depth in reversed(range(1, len(place))):
+        if _KIND.match(str(place[depth])):
+            return place[:depth], str(place[depth])
+    return place, None
 
 
 @cache

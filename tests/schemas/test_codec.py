@@ -161,6 +161,7 @@ def test_an_explanation_names_the_field_and_keeps_the_value_to_itself():
 def test_an_explanation_says_each_fault_once_where_it_is_and_in_plain_words():
     class Told(BaseModel):
         items: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+        either: dict[str, bool | float | list[float]]
         word: str
 
         @field_validator("word")
@@ -169,8 +170,13 @@ def test_an_explanation_says_each_fault_once_where_it_is_and_in_plain_words():
             raise ValueError("it is no word")
 
     with pytest.raises(ValidationError) as caught:
-        Told(items=(-1,), word="x")
-    assert explain(caught.value) == "items.0: Input should be greater than or equal to 0; word: it is no word"
+        Told(items=(-1,), either={"one": "text", "two": 1.5, "three": [1, "text"]}, word="x")
+    assert explain(caught.value).split("; ") == [
+        "items.0: Input should be greater than or equal to 0",
+        "either.one: Input should be bool or float or list[float]",
+        "either.three: Input should be bool or float or list[float]",
+        "word: it is no word",
+    ]
 
 
 @pytest.mark.parametrize("bits", range(63))
