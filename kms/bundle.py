@@ -5,7 +5,6 @@ checkpoint's cover it, through the inclusion proof, and the suites that must sig
 """
 
 import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from kms.anchor import ANCHOR_USE, anchor_of
+from kms.base64_text import read_base64
 from kms.cosignature import WitnessKey
 from kms.dsse import Envelope, read_envelope
 from kms.envelope import Link
@@ -110,10 +110,10 @@ def read_bundle(document: Any) -> Bundle:
     """
     try:
         found = BundleDocument.model_validate(document)
-        hashes = [base64.b64decode(one, validate=True) for one in found.entry.proof]
+        hashes = [read_base64(one) for one in found.entry.proof]
     except ValidationError as error:
         raise MalformedEnvelope(f"this is no bundle of a manifest: {explain(error)}") from None
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise MalformedEnvelope("this is no bundle of a manifest: logEntry.inclusionProof: a hash is no base64") from None
     return Bundle(read_envelope(found.envelope), found.entry, b"".join(hashes), read_note(found.entry.checkpoint))
 

@@ -5,11 +5,11 @@ A signature is over the pre-authentication encoding of type and bytes, so neithe
 """
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kms.base64_text import read_base64
 from kms.errors import MalformedEnvelope
 from kms.keys import Key
 
@@ -100,6 +100,6 @@ def _field(fields: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
 def _base64(text: str, where: str) -> bytes:
     """Standard or URL-safe, with its padding: the specification lets signers use either."""
     try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-    except (binascii.Error, ValueError):
+        return read_base64(text.replace("-", "+").replace("_", "/"))
+    except ValueError:
         raise MalformedEnvelope(f"{where} is no base64") from None

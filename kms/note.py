@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from kms.base64_text import read_base64
 from kms.epoch_rules import demanded
 from kms.errors import BrokenAlgorithm, MalformedNote, MissingSuite, OutOfForce, WrongSignature
 from kms.keys import LOG_USE, Key, PublicKey
@@ -182,5 +183,5 @@ def _read_line(line: str) -> SignatureLine:
     found = _LINE.fullmatch(line)
     if found is None:
         raise ValueError(f"not a signature line: {line[:80]!r}")
-    content = base64.b64decode(found["signature"], validate=True)
+    content = read_base64(found["signature"])
     return SignatureLine(found["name"], content[:_KEY_ID_BYTES], content[_KEY_ID_BYTES:])

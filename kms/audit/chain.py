@@ -1,7 +1,5 @@
 """Verifies a chain from its first entry on: what is dropped, edited, doubled, reordered or truncated is found and named."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +8,7 @@ from pathlib import Path
 from kms.algorithms import LOG_SUITES
 from kms.audit.entry import SEAL, Mark, digest, line, read, signed_bytes
 from kms.audit.trail import AUDIT_USE
+from kms.base64_text import read_base64
 from kms.errors import (
     ChainTruncated,
     EntryDoubled,
@@ -175,9 +174,9 @@ def _check_seal(seal: KmsAudit, keys: Mapping[str, PublicKey]) -> None:
         if key is None:
             continue
         try:
-            key.verify(base64.b64decode(signature.signature, validate=True), message)
+            key.verify(read_base64(signature.signature), message)
             key.check_place(AUDIT_USE, seal.sequence, seal.at)
-        except (VerificationError, binascii.Error) as error:
+        except (VerificationError, ValueError) as error:
             raise SealWrong(
                 f"the seal at entry {seal.sequence} does not verify, so what it covers may have been edited: {error}"
             ) from None

@@ -153,6 +153,16 @@ def test_every_signature_byte_counts(place):
             verify_note(read_note(with_lines(*changed)), trusting(KEYS))
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_bits_of_base64_that_stand_for_nothing_count_too(place):
+    changed = lines(NOTE)
+    assert changed[place].endswith("==")
+    changed[place] = f"{changed[place][:-3]}{chr(ord(changed[place][-3]) + 1)}=="
+    assert base64.b64decode(changed[place].split(" ")[2]) == base64.b64decode(lines(NOTE)[place].split(" ")[2])
+    with pytest.raises(MalformedNote, match="bits that stand for nothing"):
+        read_note(with_lines(*changed))
+
+
 @pytest.mark.parametrize(
     "note",
     [

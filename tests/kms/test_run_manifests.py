@@ -95,6 +95,13 @@ def test_an_envelope_is_read_as_it_was_written_in_either_alphabet(kind, payload)
         assert read_envelope(found.document()) == found
 
 
+def test_an_envelope_in_another_text_of_the_same_bytes_is_refused():
+    for payload in ("YQ==", "YR=="):
+        assert base64.b64decode(payload) == b"a"
+    with pytest.raises(MalformedEnvelope, match="payload is no base64"):
+        read_envelope({"payload": "YR==", "payloadType": "x", "signatures": []})
+
+
 def test_both_signatures_are_over_the_encoding_and_the_required_suites_stand_inside(envelope, ring):
     assert json.loads(envelope.payload)["predicate"]["crypto"]["signatures"] == ["ECDSA-P384", "ML-DSA-65"]
     signed = b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(envelope.payload), envelope.payload)
