@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 
 from api.certificates import PeerCertificates
 from api.errors import ServingImpossible
+from api.startup import Startup
 from kms.tls.leaves import Credential
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -72,12 +74,14 @@ def serve(app: FastAPI, host: str, port: int, context: ssl.SSLContext | None) ->
     """Serves until SIGTERM or Ctrl-C, then lets requests end.
 
     Raises:
-        ServingImpossible: it cannot start; why, is in the log.
+        ServingImpossible: it cannot start, in a sentence; or with a defect, which is in the log.
     """
     if context is None and host not in LOOPBACK:
         raise ServingImpossible(f"without TLS only the loopback address is served, not {host}: tokens would be readable on the way")
+    _refuse_taken(host, port)
+    startup = Startup(app)
     config = uvicorn.Config(
-        app,
+        startup,
         host=host,
         port=port,
         http=PeerCertificates,
@@ -93,9 +97,20 @@ def serve(app: FastAPI, host: str, port: int, context: ssl.SSLContext | None) ->
     server = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # while it serves they are uvicorn's, which sends them on when it has ended in order
-    server.run()
-    if not server.started:
-        raise ServingImpossible(f"the service did not start at {host}:{port}")
+    try:
+        server.run()
+    except SystemExit:
+        raise ServingImpossible(str(startup.failure or f"the service did not start at {host}:{port}: its log says why")) from None
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            place = f"port {port} at {host}"
+            raise ServingImpossible(f"{place} cannot be used ({error.strerror}): choose another, or stop what uses it") from error
 
 
 def _context() -> ssl.SSLContext:
