@@ -13,6 +13,7 @@ from openqasm3.parser import QASM3ParsingError
 from qiskit import QuantumCircuit
 from qiskit_qasm3_import import ConversionError, convert
 
+from backends import flat
 from backends.errors import QasmError
 
 MAX_SOURCE_BYTES = 128 * 1024
@@ -82,18 +83,23 @@ def load(source: str) -> QuantumCircuit:
         raise QasmError(f"the OpenQASM source nests brackets more than {_MAX_NESTING} deep; write it flatter")
     if not source.strip():
         raise QasmError("the OpenQASM source is empty")
-    try:
-        program = parse_text(source)
-        _refuse_what_cannot_run(program)
-        circuit = convert(program)
-    except QasmError:
-        raise
-    except Exception as error:  # the parser and the importer raise a dozen types, IndexError and RecursionError among them
-        raise QasmError(f"the OpenQASM source does not parse: {_where(error)}") from error
+    plain = flat.read(source, MAX_QUBITS, _MAX_BITS, MAX_GATES)
+    circuit = _parsed(source) if plain is None else plain
     if circuit.num_qubits == 0:
         raise QasmError("the OpenQASM source declares no qubit; declare some with `qubit[n] q;`")
     take_apart(circuit)
     return circuit
+
+
+def _parsed(source: str) -> QuantumCircuit:
+    try:
+        program = parse_text(source)
+        _refuse_what_cannot_run(program)
+        return convert(program)
+    except QasmError:
+        raise
+    except Exception as error:  # the parser and the importer raise a dozen types, IndexError and RecursionError among them
+        raise QasmError(f"the OpenQASM source does not parse: {_where(error)}") from error
 
 
 @lru_cache(maxsize=64)

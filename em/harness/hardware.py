@@ -79,7 +79,7 @@ class Hardware:
         self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=name) for name in backends}
         self._devices: dict[str, Device] = {}
         self._max_usd, self._wait_seconds = max_usd, wait_seconds
-        self._until = time.monotonic() + wait_seconds
+        self._until: float | None = None
         self._spent, self._lock = 0.0, threading.Lock()
         self._left = threading.Event()
 
@@ -92,7 +92,8 @@ class Hardware:
             thread.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, job: Batch) -> "Future[Measured]":
-        """Starts a batch of one backend's tasks."""
+        """Starts a batch of one backend's tasks; with the first, the clock of `wait_seconds`."""
+        self._until = self._until or time.monotonic() + self._wait_seconds
         return self._threads[job.tasks[0].backend].submit(self._run, job)
 
     def _run(self, job: Batch) -> Measured:
@@ -139,7 +140,7 @@ class Hardware:
         """
         backend = self.backends[flight.task.backend]
         now = time.monotonic()
-        if now > self._until:
+        if self._until and now > self._until:
             raise BackendError(f"{backend.name} has not run it within {self._wait_seconds:g} s; the next run asks again")
         if now < flight.not_before:
             return None
