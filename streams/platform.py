@@ -12,6 +12,7 @@ from typing import IO
 
 from streams import platform_lock
 from streams.broker import free_port
+from streams.endings import how_it_ended
 from streams.errors import PlatformError
 from streams.orphans import end_orphans
 from streams.platform_state import read_state
@@ -61,7 +62,7 @@ def up(
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if supervisor.poll() is not None:
-                raise PlatformError(_last_words(said))
+                raise PlatformError(_last_words(said, supervisor.returncode, folder))
             now = status(folder)
             if now.supervisor == supervisor.pid:
                 if progress is not None:
@@ -141,10 +142,14 @@ def _start_supervisor(plan: Plan, environment: Mapping[str, str], said: IO[bytes
     )
 
 
-def _last_words(said: IO[bytes]) -> str:
+def _last_words(said: IO[bytes], returncode: int, folder: Path) -> str:
     said.seek(0)
     lines = said.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "the supervisor left without a word: see supervisor.log"
+    if lines:
+        return lines[-1]
+    if returncode == 0:
+        return f"the platform in {folder} was stopped while it started"
+    return f"the supervisor left ({how_it_ended(returncode)}), its processes go on: `quantumai down --home {folder}` ends them"
 
 
 def _refuse_hopeless(now: PlatformStatus) -> None:

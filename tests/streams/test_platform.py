@@ -150,6 +150,22 @@ def test_a_worker_that_is_not_ready_in_time_is_named_with_its_reason_and_goes_on
     assert status(home.folder).running
 
 
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGTERM, "was stopped while it started"), (signal.SIGKILL, "killed by SIGKILL.*quantumai down")]
+)
+def test_a_supervisor_that_ends_while_it_starts_is_told_by_how(home: Home, number: signal.Signals, said: str) -> None:
+    home.order("policy", "unready")
+    ended: list[int] = []
+
+    def end(now: PlatformStatus) -> None:
+        if home.starts("policy") and not ended:
+            ended.append(now.supervisor or 0)
+            os.kill(ended[0], number)
+
+    with pytest.raises(PlatformError, match=said):
+        home.up(progress=end)
+
+
 def test_a_port_in_use_is_said(home: Home) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
