@@ -103,6 +103,8 @@ class Settings(BaseSettings):
             raise SettingsError(f"a setting (QUANTUMAI_… in the environment or .env) cannot be used: {explain(error)}") from error
         except SourceError as error:
             raise SettingsError(f"the settings cannot be read: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"the file .env cannot be read ({error}): mend it, or move it away") from error
 
     @field_validator("backends", mode="before")
     @classmethod

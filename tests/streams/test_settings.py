@@ -47,6 +47,13 @@ def test_an_impossible_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str
         Settings.load()
 
 
+def test_a_dotenv_that_is_no_text_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_bytes(b"QUANTUMAI_PARTITIONS=\xff")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+        Settings.load()
+
+
 def test_backends_are_a_comma_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUANTUMAI_BACKENDS", "fake_lima, fake_brisbane,")
     assert Settings.load().backends == ("fake_lima", "fake_brisbane")
