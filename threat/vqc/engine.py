@@ -22,7 +22,7 @@ Reals = NDArray[Any]
 
 Indices = NDArray[np.intp]
 
-CHUNK = 512
+CHUNK = 384
 """Events at a time: their cosines, sines and products stay in the second-level cache at 8 qubits."""
 
 
@@ -56,22 +56,27 @@ class Engine:
         self.odd = np.flatnonzero(self.bits.sum(axis=1) % 2)
 
     @cached_property
+    def _tables(self) -> dict[np.dtype[Any], Reals]:
+        return {np.dtype(kind): self.table.astype(kind) for kind in (np.float32, np.float64)}
+
+    @cached_property
     def _pairs(self) -> tuple[Indices, Indices]:
         pairs = np.array([place for place in self._places if len(place) == 2], dtype=np.intp).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
     def waves(self, angles: Floats, dtype: Any = np.float64, out: Reals | None = None) -> Reals:
-        """(events, 2, D): cosines and sines of the phases of every event; psi = (cos + i sin) / sqrt(D).
+        """(2, events, D): cosines and sines of the phases of every event; psi = (cos + i sin) / sqrt(D).
 
         Args:
             angles: (events, qubits), radians.
             dtype: float32 or float64.
             out: room for them; new pages for every chunk would cost as much as their cosines.
         """
-        found = np.empty((len(angles), 2, self.size), dtype=dtype) if out is None else out[: len(angles)]
-        phases = self._coefficients(angles).T.astype(dtype) @ self.table.astype(dtype)
-        np.cos(phases, out=found[:, 0])
-        np.sin(phases, out=found[:, 1])
+        found = np.empty((2, len(angles), self.size), dtype=dtype) if out is None else out[:, : len(angles)]
+        phases = found[1]
+        np.matmul(self._coefficients(angles).astype(dtype).T, self._tables[np.dtype(dtype)], out=phases)
+        np.cos(phases, out=found[0])
+        np.sin(phases, out=phases)
         return found
 
     def _coefficients(self, angles: Floats) -> Floats:
@@ -102,22 +107,24 @@ class Engine:
         angles = self.checked(angles)
         rows = np.ascontiguousarray(self.unitary(weights)[self.odd].T, dtype=dtype)
         found = np.empty(len(angles), dtype=dtype)
-        room = np.empty((min(CHUNK, len(angles)), 2, self.size), dtype=dtype)
+        room = np.empty((2, min(CHUNK, len(angles)), self.size), dtype=dtype)
+        amplitudes = np.empty((2 * room.shape[1], len(self.odd)), dtype=dtype)
         for start in range(0, len(angles), CHUNK):
             part = slice(start, start + CHUNK)
-            found[part], _ = self.weigh(self.waves(angles[part], dtype, room), rows)
+            found[part], _ = self.weigh(self.waves(angles[part], dtype, room), rows, amplitudes)
         return found
 
-    def weigh(self, waves: Reals, rows: Reals) -> tuple[Reals, Reals]:
+    def weigh(self, waves: Reals, rows: Reals, out: Reals | None = None) -> tuple[Reals, Reals]:
         """(events,) scores and (2 events, D/2) amplitudes, from `waves` and the transposed odd rows of the unitary."""
-        amplitudes = waves.reshape(-1, self.size) @ rows
+        flat = waves.reshape(-1, self.size)
+        amplitudes = np.matmul(flat, rows, out=None if out is None else out[: len(flat)])
         weight = np.einsum("ij,ij->i", amplitudes, amplitudes)
-        return weight.reshape(-1, 2).sum(axis=1) / self.size, amplitudes
+        return weight.reshape(2, -1).sum(axis=0) / self.size, amplitudes
 
     def states(self, angles: Floats) -> NDArray[np.complex128]:
         """(events, D): the states of the feature map alone."""
         waves = self.waves(self.checked(angles))
-        return np.asarray((waves[:, 0] + 1j * waves[:, 1]) / np.sqrt(self.size))
+        return np.asarray((waves[0] + 1j * waves[1]) / np.sqrt(self.size))
 
     def checked(self, angles: Floats) -> Floats:
         """The angles as (events, qubits). Raises VqcError where they are not, or not finite."""

@@ -18,15 +18,15 @@ def scores_and_pull(engine: Engine, waves: Reals, weights: Floats) -> tuple[Real
 
     Args:
         engine: of the architecture.
-        waves: (events, 2, D), see `Engine.waves`; its precision is that of the whole computation.
+        waves: (2, events, D), see `Engine.waves`; its precision is that of the whole computation.
         weights: (architecture.weights,), radians.
     """
     unitary = engine.unitary(weights, waves.dtype)
     scores, amplitudes = engine.weigh(waves, unitary[engine.odd].T)
 
     def pull(slope: Reals) -> Floats:
-        both = np.repeat((2 / engine.size) * slope, 2).astype(waves.dtype)[:, None]
-        return sweep(engine, unitary, (amplitudes * both).T @ waves.reshape(-1, engine.size), weights)
+        both = np.tile((2 / engine.size) * slope, 2).astype(waves.dtype)[:, None]
+        return sweep(engine, unitary, np.multiply(amplitudes, both, out=amplitudes).T @ waves.reshape(-1, engine.size), weights)
 
     return scores, pull
 
@@ -40,7 +40,8 @@ def sweep(engine: Engine, unitary: Reals, rows: Reals, weights: Floats) -> Float
     for layer, angles in zip(reversed(engine.layers), reversed(parts), strict=True):
         carried = carried.take(layer.target, axis=0).take(layer.target, axis=1)
         found.insert(0, _turned(engine, carried))
-        carried = unturn(carried, turns(angles, carried.dtype))
+        if len(found) < len(engine.layers):
+            carried = unturn(carried, turns(angles, carried.dtype))
     return np.concatenate(found)
 
 

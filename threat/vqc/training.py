@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from threat.vqc.circuit import Architecture, Floats
-from threat.vqc.engine import engine
+from threat.vqc.engine import Reals, engine
 from threat.vqc.errors import VqcError
 from threat.vqc.gradient import scores_and_pull
 
@@ -69,9 +70,10 @@ def fit(architecture: Architecture, angles: Floats, labels: Floats, settings: Se
         raise VqcError("training needs a label 0 or 1 for every event, and events of both")
     draw = np.random.default_rng(settings.seed)
     order = draw.permutation(len(angles))
-    waves, labels = made.waves(angles[order], np.float32), labels[order]
+    angles, labels = angles[order], labels[order]
+    batches = [_Batch(made.waves(angles[part], np.float32), labels[part]) for part in _cut(len(labels), settings.batch)]
     trial = max(1, settings.epochs // 10)
-    runs = [_Descent(architecture, waves, labels, settings, int(draw.integers(2**31))) for _ in range(settings.starts)]
+    runs = [_Descent(architecture, batches, settings, int(draw.integers(2**31))) for _ in range(settings.starts)]
     for run in runs[1:] and runs:
         run.go_on(trial, lambda *_: None)
     best = min(runs, key=lambda run: run.losses[-1]) if runs[1:] else runs[0]
@@ -79,13 +81,29 @@ def fit(architecture: Architecture, angles: Floats, labels: Floats, settings: Se
     return Fitted(best.values[:-2].copy(), float(best.values[-2]), float(best.values[-1]), tuple(best.losses))
 
 
+class _Batch(NamedTuple):
+    """Events of one step.
+
+    Attributes:
+        waves: (2, events, D).
+        labels: (events,).
+    """
+
+    waves: Reals
+    labels: Floats
+
+
+def _cut(count: int, size: int) -> list[slice]:
+    """Parts of about this size."""
+    edges = np.linspace(0, count, max(1, round(count / size)) + 1).astype(int).tolist()
+    return [slice(*pair) for pair in pairwise(edges)]
+
+
 class _Descent:
     """One run of Adam (Kingma and Ba 2015, arXiv:1412.6980): weights, scale and bias in one vector."""
 
-    def __init__(self, architecture: Architecture, waves: Floats, labels: Floats, settings: Settings, seed: int) -> None:
-        self._engine, self._waves, self._labels, self._settings = engine(architecture), waves, labels, settings
-        edges = np.linspace(0, len(labels), max(1, round(len(labels) / settings.batch)) + 1).astype(int).tolist()
-        self._batches = [slice(*pair) for pair in pairwise(edges)]
+    def __init__(self, architecture: Architecture, batches: list[_Batch], settings: Settings, seed: int) -> None:
+        self._engine, self._batches, self._settings = engine(architecture), batches, settings
         self._draw = np.random.default_rng(seed)
         weights = self._draw.uniform(-np.pi, np.pi, architecture.weights)
         self.values = np.concatenate([weights, [2.0, 0.0]])
@@ -99,7 +117,7 @@ class _Descent:
             self.losses.append(float(np.mean(losses)))
             say(len(self.losses), self.losses[-1])
 
-    def _step(self, batch: slice) -> float:
+    def _step(self, batch: _Batch) -> float:
         loss, gradient = self._loss(batch)
         self._steps += 1
         self._mean += 0.1 * (gradient - self._mean)
@@ -109,13 +127,13 @@ class _Descent:
         self.values -= rate * mean / (np.sqrt(square) + 1e-8)
         return loss
 
-    def _loss(self, batch: slice) -> tuple[float, Floats]:
+    def _loss(self, batch: _Batch) -> tuple[float, Floats]:
         """Mean cross-entropy of a batch and its gradient."""
         scale, bias = self.values[-2:]
-        scores, pull = scores_and_pull(self._engine, self._waves[batch], self.values[:-2])
+        scores, pull = scores_and_pull(self._engine, batch.waves, self.values[:-2])
         parity = 1 - 2 * scores.astype(np.float64)
         logits = scale * parity + bias
-        labels = self._labels[batch]
+        labels = batch.labels
         loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))
         slope = (1 / (1 + np.exp(-logits)) - labels) / len(labels)
         return loss, np.concatenate([pull(-2 * scale * slope), [slope @ parity, slope.sum()]])
