@@ -55,7 +55,7 @@ class KeysInForce:
     ) -> None:
         self._ring, self._use, self._algorithms, self._heads, self._publish = ring, use, tuple(algorithms), heads, publish
         self._used = used
-        self._lock, self._counting = threading.Lock(), threading.Lock()
+        self._lock, self._noting, self._counting = threading.Lock(), threading.Lock(), threading.Lock()
         self._keys: list[Key] = []
         self._retired: list[PublicKey] = []
         self._tokens: dict[bytes, Key] = {}
@@ -74,7 +74,13 @@ class KeysInForce:
         if time.monotonic() >= self._look_at:
             with self._lock:
                 if time.monotonic() >= self._look_at:
-                    self._look_at = time.monotonic() + self._look()
+                    self._look_at = time.monotonic() + self._answered(self._look)
+            if time.monotonic() >= self._note_at and self._noting.acquire(blocking=False):
+                try:  # not under the lock: one thread writes to disks, the others go on signing
+                    self._note_at = time.monotonic() + NOTE_SECONDS
+                    self._answered(self._note)
+                finally:
+                    self._noting.release()
         return self._keys
 
     def policy(self) -> Policy:
@@ -92,24 +98,24 @@ class KeysInForce:
             self._uses[key.object_id] += 1
         return self._tokens[key.object_id].sign(data)
 
-    def _look(self) -> float:
-        """Brings the keys up to date; in how many seconds to look again."""
+    def _answered(self, ask: Callable[[], None]) -> float:
+        """Asks the ring for something; in how many seconds to look again."""
         try:
-            revision = self._ring.revision()
-            if revision != self._revision or (self._turns is not None and now() >= self._turns):
-                self._read()
-                self._revision = revision
-            if time.monotonic() >= self._note_at:
-                self._note()
-                self._note_at = time.monotonic() + NOTE_SECONDS
+            ask()
         except KeyRingError as error:
             blind = time.monotonic() - self._seen_at
             if not self._keys or blind > BLIND_SECONDS:
                 raise
             _LOG.warning("%s; signing goes on with the keys of %.0f s ago", error, blind)
             return NOTE_SECONDS
-        self._seen_at = time.monotonic()
         return LOOK_SECONDS
+
+    def _look(self) -> None:
+        """Brings the keys up to date."""
+        revision = self._ring.revision()
+        if revision != self._revision or (self._turns is not None and now() >= self._turns):
+            self._read()
+            self._revision = revision
 
     def _read(self) -> None:
         at = now()  # before the keys are asked for: a version that begins meanwhile is a turn to come, not one that was missed
@@ -151,6 +157,7 @@ class KeysInForce:
         ]
         if ended:
             self._ring.limit(ended)
+        self._seen_at = time.monotonic()
 
 
 def _suites(policy: Policy, at: datetime, heads: Sequence[LogCheckpoint]) -> list[str]:

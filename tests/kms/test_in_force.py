@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from kms_events import requests
@@ -132,6 +133,24 @@ def test_the_ring_is_looked_at_once_a_second_only(fresh, clock, monkeypatch):
     clock.go(1)
     keys()
     assert len(looks) == 2
+
+
+def test_signing_goes_on_while_uses_are_noted(fresh, clock, monkeypatch):
+    keys = KeysInForce(fresh, LOG_USE, SUITES)
+    for key in keys():
+        key.sign(b"a checkpoint")
+    noting, go_on = Event(), Event()
+    monkeypatch.setattr(fresh, "count", lambda used, of=fresh.count: (noting.set(), go_on.wait(20), of(used)))
+    clock.go(in_force.NOTE_SECONDS + 1)
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(keys)
+        try:
+            assert noting.wait(20)
+            assert pool.submit(keys).result(5) == keys()
+            assert not slow.done()
+        finally:
+            go_on.set()
+    assert [entry.uses for entry in fresh.entries()] == [1, 1]
 
 
 def forged(keys, head, **changes):
