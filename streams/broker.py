@@ -98,6 +98,8 @@ class LocalBroker:
             BrokerError: no Java, no jars, the port in use, the disk full or the folder not writable.
         """
         java = self._java_command()
+        if "," in str(self.folder):
+            raise BrokerError(f"the folder {self.folder} has a comma in its name, which Kafka takes for two: choose another")
         self._check_port()
         try:
             self.logs.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The configuration of a one-node Kafka (KRaft: broker and controller in one process)."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -75,4 +76,12 @@ def controller_properties(data: Path, port: int, session_ms: int) -> str:
 
 
 def _lines(settings: Mapping[str, object]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    return "".join(f"{name}={_escaped(str(value))}\n" for name, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    """As Java reads properties: Latin-1, in which a backslash escapes, and everything can be written as UTF-16 in hexadecimal."""
+    return "".join(
+        letter if letter.isascii() and letter != "\\" else re.sub("(.{4})", r"\\u\1", letter.encode("utf-16-be").hex())
+        for letter in value
+    )

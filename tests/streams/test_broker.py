@@ -127,6 +127,15 @@ def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
         LocalBroker(tmp_path / "file" / "kafka").start()
 
 
+def test_a_folder_may_have_any_letters_in_its_name_but_a_comma(tmp_path: Path) -> None:
+    """The oracle: Kafka's own tool formats the folder, and says where."""
+    folder = tmp_path / "Jürgen's = # ! \\u0041 数据 🜁 :x"
+    LocalBroker(folder).command()
+    assert (folder / "data" / "meta.properties").exists()
+    with pytest.raises(BrokerError, match="comma"):
+        LocalBroker(tmp_path / "a,b").command()
+
+
 def test_a_full_disk_is_said_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12 - 10**6, 10**6))
