@@ -8,7 +8,7 @@ import re
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from fastavro import parse_schema, schemaless_reader
 from pydantic import ValidationError
@@ -51,15 +51,9 @@ def decode(kind: type[R], value: bytes | None) -> R:
         UndecodableError: not single-object Avro, a fingerprint that no schema of this topic has, or a broken body.
         InvalidRecordError: readable, but the model refuses the values.
     """
-    if value is None or value[:2] != MARKER or len(value) < HEADER_BYTES:
-        raise UndecodableError(f"{kind.topic}: not Avro single-object encoding, which starts with C3 01 and 8 bytes of fingerprint")
-    schemas = _readers(kind)
-    found = schemas.get(value[2:HEADER_BYTES])
-    if found is None:
-        raise UndecodableError(
-            f"{kind.topic}: no schema of this topic has the fingerprint {value[2:HEADER_BYTES].hex()}; known: "
-            + ", ".join(sorted(known.hex() for known in schemas))
-        )
+    found = None if value is None else _readers(kind).get(value[:HEADER_BYTES])
+    if value is None or found is None:
+        raise _unknown(kind, value or b"")
     written, older = found
     try:
         fields, end = written(value, HEADER_BYTES)
@@ -77,9 +71,21 @@ def decode(kind: type[R], value: bytes | None) -> R:
         )
         raise UndecodableError(f"{kind.topic}: the Avro body is broken: {fault}")
     try:
-        return cast(R, kind.__pydantic_validator__.validate_python(fields))  # skips `model_validate`'s checks of its own arguments
+        # skips `model_validate`'s checks of its own arguments; a reader makes the model's fields and no others
+        return kind.__pydantic_validator__.validate_python(fields, extra="ignore")  # type: ignore[no-any-return]
     except ValidationError as error:
         raise InvalidRecordError(f"{kind.topic}: {explain(error)}") from error
+
+
+def _unknown(kind: type[Record], value: bytes) -> UndecodableError:
+    if value[:2] != MARKER or len(value) < HEADER_BYTES:
+        return UndecodableError(
+            f"{kind.topic}: not Avro single-object encoding, which starts with C3 01 and 8 bytes of fingerprint"
+        )
+    known = ", ".join(sorted(head[2:].hex() for head in _readers(kind)))
+    return UndecodableError(
+        f"{kind.topic}: no schema of this topic has the fingerprint {value[2:HEADER_BYTES].hex()}; known: {known}"
+    )
 
 
 def explain(error: ValidationError) -> str:
@@ -115,13 +121,13 @@ def _writer(kind: type[Record]) -> tuple[bytes, Write]:
 
 @cache
 def _readers(kind: type[Record]) -> dict[bytes, tuple[Read, tuple[Any, Any] | None]]:
-    """Fingerprint -> (reader of what was written, (writer schema, reader schema) where both differ: resolution costs time)."""
+    """Beginning of a value -> (reader of what was written, (writer schema, reader schema) where both differ: that costs time)."""
     schema = schema_of(kind)
     current = parse_schema(json.loads(json.dumps(schema)))
     readers: dict[bytes, tuple[Read, tuple[Any, Any] | None]] = {
-        fingerprint(released): (reader(released), (parse_schema(released), current)) for released in released_schemas(kind)
+        MARKER + fingerprint(released): (reader(released), (parse_schema(released), current)) for released in released_schemas(kind)
     }
-    readers[fingerprint(schema)] = (reader(schema), None)
+    readers[MARKER + fingerprint(schema)] = (reader(schema), None)
     return readers
 
 
@@ -142,6 +148,6 @@ def topic_of(value: bytes) -> type[Record]:
         UndecodableError: no topic has a schema of this fingerprint.
     """
     for topic in TOPICS.values():
-        if value[2:HEADER_BYTES] in _readers(topic.record):
+        if value[:HEADER_BYTES] in _readers(topic.record):
             return topic.record
     raise UndecodableError(f"no topic has a schema of the fingerprint {value[2:HEADER_BYTES].hex()}")
