@@ -13,7 +13,8 @@ from pydantic import AwareDatetime, Field
 from api.errors import ManifestUnusable
 from api.kms_keys import PREFIX
 from api.roles import Face, Facts, Role, Who, allow
-from kms.manifest import PAYLOAD_TYPE, STATEMENT_TYPE, exact
+from kms.canonical import exact
+from kms.manifest import PAYLOAD_TYPE, STATEMENT_TYPE
 from kms.merkle import HASH_BYTES
 from schemas.codec import decode
 from schemas.errors import InputError

@@ -6,8 +6,8 @@ from typing import Any
 
 import rfc8785
 
+from kms.canonical import exact
 from kms.errors import MalformedManifest
-from kms.manifest import exact
 from kms.statement import Artifact, Sha256, file_artifact
 
 

@@ -11,9 +11,8 @@ from importlib.metadata import version
 from json.encoder import encode_basestring
 from typing import Any
 
-import rfc8785
-
 from kms.algorithms import LOG_SUITES
+from kms.canonical import canonical
 from schemas.cloudevents import Event
 from schemas.jobs import BackendScore, EmRecommended, JobCompleted, JobRouted
 from schemas.manifests import ManifestRequested, ManifestSigned
@@ -26,8 +25,6 @@ ROUTED = "urn:quantumai:manifest:routed:v1"
 COMPLETED = "urn:quantumai:manifest:completed:v1"
 SCORED = "urn:quantumai:manifest:scored:v1"
 ANALYSED = "urn:quantumai:manifest:analysed:v1"
-
-_EXACT_INTEGERS = 2**53
 
 
 def routed_manifest(cause: Event[EmRecommended] | None, output: Event[JobRouted]) -> ManifestRequested:
@@ -155,7 +152,7 @@ def _manifest(predicate_type: str, predicate: Mapping[str, Any], about: str, eve
     statement = {
         "_type": STATEMENT_TYPE,
         "predicateType": predicate_type,
-        "predicate": exact(predicate),
+        "predicate": predicate,
         "subject": [
             {
                 "name": event.event_id,
@@ -164,13 +161,15 @@ def _manifest(predicate_type: str, predicate: Mapping[str, Any], about: str, eve
             }
         ],
     }
-    return ManifestRequested(
-        subject=about,
-        payload_type=PAYLOAD_TYPE,
-        payload=rfc8785.dumps(statement),
-        event_topic=topic,
-        event_id=event.event_id,
-        event_digest=event.digest,
+    return ManifestRequested.unchecked(
+        {
+            "subject": about,
+            "payload_type": PAYLOAD_TYPE,
+            "payload": canonical(statement),
+            "event_topic": topic,
+            "event_id": event.event_id,
+            "event_digest": event.digest,
+        }
     )
 
 
@@ -181,17 +180,6 @@ def _method(name: str, method_version: str, parameters: Mapping[str, Any]) -> di
 def _crypto(mode: str, backend: str | None, scores: tuple[BackendScore, ...]) -> dict[str, Any]:
     route = next((score.route for score in scores if score.backend == backend), "")
     return {"mode": mode, "route": route, "signatures": list(LOG_SUITES)}
-
-
-def exact(value: Any) -> Any:
-    """Integers that a JSON number may round (RFC 7493 section 2.2) become decimal strings."""
-    if isinstance(value, Mapping):
-        return {name: exact(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [exact(item) for item in value]
-    if isinstance(value, int) and not -_EXACT_INTEGERS < value < _EXACT_INTEGERS:
-        return str(value)
-    return value
 
 
 @lru_cache(maxsize=64)

@@ -15,8 +15,8 @@ import rfc8785
 from pydantic import Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from kms.canonical import exact
 from kms.errors import MalformedManifest, WrongBinding
-from kms.manifest import exact
 from kms.suites import Suites
 from schemas.codec import explain
 from schemas.record import Identifier, Part, Timestamp, now
