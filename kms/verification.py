@@ -84,7 +84,8 @@ class LogVerifier:
         self._policy = trust.policy
         self._logs: dict[str, LogReplay] = {}
         self._epochs: dict[str, EpochReplay] = {}
-        self._completeness = Completeness(frozenset(audited), self._fail)
+        self._audited = frozenset(audited)
+        self._completeness = Completeness(self._audited, self._fail)
         self._manifests = self._checkpoints = self._signatures = 0
         self.errors: list[VerificationError] = []
 
@@ -101,10 +102,13 @@ class LogVerifier:
             )
             self._fail(WrongBinding(f"{what}; the payload is not about that event, digest and subject {manifest.subject}"))
         leaf = manifest_leaf(manifest.payload_type, manifest.payload)
-        self._log(manifest.log_id).leaf(manifest.index, manifest.tree_size, leaf, manifest.inclusion_proof)
-        if manifest.event_topic == EPOCH_TOPIC:
+        log = self._logs.get(manifest.log_id) or self._log(manifest.log_id)
+        log.leaf(manifest.index, manifest.tree_size, leaf, manifest.inclusion_proof)
+        topic = manifest.event_topic
+        if topic == EPOCH_TOPIC:
             self._announced(manifest)
-        self._completeness.leaf(manifest)
+        if topic in self._audited:
+            self._completeness.leaf(manifest)
 
     def checkpoint(self, checkpoint: LogCheckpoint) -> None:
         """Takes a log's next checkpoint.
