@@ -184,7 +184,7 @@ def show_report(console: Console, report: VouchedReport, unreadable: list[str]) 
     if not broken and not report.logs:
         console.print("[yellow]nothing stands in this range: there is nothing to verify[/]")
         return False
-    console.print(f"[red]{len(broken)} broken links[/]" if broken else "[green]all of it holds[/]")
+    console.print(f"[red]{len(broken)} broken link{'s' * (len(broken) != 1)}[/]" if broken else "[green]all of it holds[/]")
     return not broken
 
 

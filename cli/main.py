@@ -109,8 +109,7 @@ def main() -> None:
 
     A first tour, or all of it at once with [bold]quantumai demo[/]:
 
-    [bold]quantumai up[/] - [bold]submit examples/jobs/ghz5.json --watch[/] - [bold]tail job.completed[/] - [bold]verify[/] -
-    [bold]down[/]
+    [bold]quantumai up[/], [bold]submit FILE --watch[/], [bold]tail job.completed[/], [bold]verify[/], [bold]down[/]
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is down is said in one sentence, by us
 

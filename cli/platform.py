@@ -42,7 +42,8 @@ def up(
         console.print("what was started by then goes on: `quantumai status` shows it, `quantumai down` stops it")
         raise
     _warn(ready)
-    typer.echo(f"ready: broker at {ready.brokers}, {len(ready.processes) - 1} agents, all in {ready.folder}")
+    count = len(ready.processes) - 1
+    typer.echo(f"ready: broker at {ready.brokers}, {count} agent{'s' * (count != 1)}, all in {ready.folder}")
 
 
 def down(home: Home = None) -> None:
