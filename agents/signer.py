@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 from kms.algorithms import LOG_SUITES
-from kms.anchor import AnchoredLogs
+from kms.anchor import ANCHOR_ALGORITHM, ANCHOR_USE, AnchoredLogs
 from kms.audit.trail import AUDIT_USE, Trail
 from kms.audit.uses import Uses
 from kms.epochs import Policy
@@ -32,6 +32,12 @@ def build(settings: Settings) -> Agent:
     ring = _ring(settings)
     keys, policy = _in_force(settings, ring, checkpoints.records)
     signer = LogSigner(keys, settings.origin, checkpoints.last, policy=policy)
+
+    def start() -> None:
+        """Makes what keys are missing: that of the anchors, too, so that the first trust root has it."""
+        ring().ensure(ANCHOR_USE, (ANCHOR_ALGORITHM,))
+        keys()
+
     anchored = AnchoredLogs(signer, ring, checkpoints.last, settings.anchor_seconds)
     return Agent(
         "signer",
@@ -41,12 +47,12 @@ def build(settings: Settings) -> Agent:
         views=[checkpoints],
         handle=signer.sign,
         batch=True,
-        linger=0.05,  # two signatures and a transaction for each batch: twenty a second and log are enough
+        linger=0.03,  # two signatures and a transaction for each batch: thirty a second and log are enough
         offload=True,
         tick=anchored.heartbeat,
         every=1.0,  # a new policy epoch is in every log so soon, also where nothing is to be signed
         tick_subject=_said,
-        start=keys,
+        start=start,
     )
 
 

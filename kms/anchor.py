@@ -3,15 +3,18 @@
 ML-DSA rests on lattices, ECDSA on discrete logarithms. Should both fall, whoever breaks them can write checkpoints of his own, and
 no signature of before tells them apart; but what an anchor covers still stands on SHA-2 alone. The anchor is one more signature
 line of the C2SP note, by a key of the use `anchor`; verifiers without that key ignore it, as the specification demands.
+
+The note's signed text says that it carries one, and every later note names the last note that does (`kms.anchor_replay`): an anchor
+that was taken away is missed by every verifier that has the log from there on.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kms.errors import OutOfForce, WrongSignature
+from kms.errors import MissingAnchor, OutOfForce, WrongSignature
 from kms.keyring import KeyRing
-from kms.note import Note, key_id, read_note, sign_note
+from kms.note import Note, key_id, read_note, sign_note, signed_by
 from kms.signing import LogSigner
 from kms.trust import TrustRoot
 from schemas.manifests import LogCheckpoint
@@ -74,7 +77,7 @@ class AnchoredLogs:
             self._note(f"anchored {last.log_id}", self._made.pop(last.log_id))
         if last is None or not last.tree_size or not self._due(last.log_id, at):
             return self._signer.heartbeat(partition)
-        *leaves, head = self._signer.end(partition)
+        *leaves, head = self._signer.end(partition, ANCHOR_ALGORITHM)
         assert isinstance(head, LogCheckpoint)  # noqa: S101 - a log's records end with one
         [key] = self._ring().ensure(ANCHOR_USE, (ANCHOR_ALGORITHM,))
         checkpoint = read_note(head.note).checkpoint
@@ -108,6 +111,21 @@ def anchor_times(ring: KeyRing) -> dict[str, int]:
     with ring.store.transaction() as execute:
         rows = execute("SELECT name, value FROM ring WHERE name LIKE 'anchor%'")
     return {str(row["name"]): int(row["value"]) for row in rows}
+
+
+def check_carried(note: Note, trust: TrustRoot) -> None:
+    """Does nothing where a note carries the anchor that it says it carries, by any anchor key that the trust root has ever had; the
+    signature itself is not looked at. A trust root without such keys cannot tell.
+
+    Raises:
+        MissingAnchor: it does not.
+    """
+    said, known = note.checkpoint, [key for key in trust.keys if key.use == ANCHOR_USE]
+    if said.anchor and known and not any(signed_by(note, key) for key in known):
+        raise MissingAnchor(
+            f"the checkpoint of {said.origin} at size {said.size} says that it is anchored by {said.anchor}, and carries no such "
+            "signature of a key of the trust root: it was taken away, or the trust root is older than the key"
+        )
 
 
 def anchor_of(note: Note, trust: TrustRoot) -> Anchor | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from kms.anchor import ANCHOR_USE, anchor_of
+from kms.anchor import ANCHOR_USE, anchor_of, check_carried
 from kms.base64_text import read_base64
 from kms.cosignature import WitnessKey
 from kms.dsse import Envelope, read_envelope
@@ -149,6 +149,7 @@ def verify_bundle(found: Bundle, trust: TrustRoot, witnesses: Sequence[WitnessKe
     verify_inclusion(leaf, entry.index, said.size, found.proof, said.root)
     yield Link("inclusion", f"leaf {entry.index} of {said.size} in {said.origin}")
     verify_note(found.note, trust)
+    check_carried(found.note, trust)
     yield Link("checkpoint", f"signed by {' and '.join(said.suites)} at {said.signed_at:%Y-%m-%d %H:%M:%S} UTC")
     if anchor := anchor_of(found.note, trust):
         yield Link("anchor", f"signed by {anchor.key}, too: stands on SHA-2 alone")

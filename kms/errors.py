@@ -241,6 +241,10 @@ class NotAnchored(VerificationError):
     """A log without the hash-based signature that is demanded, or with one that is too old."""
 
 
+class MissingAnchor(VerificationError):
+    """An anchor of a log was taken away: the log's own signed text says that it is there."""
+
+
 class RolledBack(VerificationError):
     """A log is shorter than somebody has seen it."""
 

@@ -23,10 +23,33 @@ from kms.trust import TrustRoot
 MAX_NOTE_CHARACTERS = 256 * 1024
 _TEXT = re.compile(
     r"(?P<origin>\S+)\n(?P<size>\d+)\n(?P<root>\S+)\n"
-    r"suites (?P<suites>\S+(?: \S+)*)\n(?:epoch (?P<epoch>\d{1,9})\n)?time (?P<time>\S+)\n"
+    r"suites (?P<suites>\S+(?: \S+)*)\n(?:epoch (?P<epoch>\d{1,9})\n)?"
+    r"(?:anchor (?P<anchor>\S+)\n)?(?:anchored (?P<anchored>\d{1,19} \S+)\n)?time (?P<time>\S+)\n"
 )
 _LINE = re.compile(r"— (?P<name>\S+) (?P<signature>\S+)")
 _KEY_ID_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """Names an anchored checkpoint, in the text of those that follow it.
+
+    Attributes:
+        size: its number of leaves.
+        digest: SHA-256 of its text.
+    """
+
+    size: int
+    digest: bytes
+
+    def __str__(self) -> str:
+        return f"{self.size} {base64.b64encode(self.digest).decode()}"
+
+    @classmethod
+    def read(cls, text: str) -> "Anchored":
+        """What `str` has written; raises ValueError."""
+        size, _, digest = text.partition(" ")
+        return cls(int(size), base64.b64decode(digest, validate=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,8 @@ class Checkpoint:
         suites: algorithms that must all have signed.
         signed_at: when, UTC.
         epoch: the policy epoch under which it is signed; 0, without a line, before there were epochs.
+        anchor: the algorithm of the anchor that it carries, beside the suites; empty, without a line, where it carries none.
+        anchored: the last checkpoint before it that carries one, so that none can be taken away unseen.
     """
 
     origin: str
@@ -48,13 +73,22 @@ class Checkpoint:
     suites: tuple[str, ...]
     signed_at: datetime
     epoch: int = 0
+    anchor: str = ""
+    anchored: Anchored | None = None
+
+    @property
+    def last_anchored(self) -> Anchored | None:
+        """What the next checkpoint names as the last one that is anchored."""
+        return Anchored(self.size, hashlib.sha256(self.text().encode()).digest()) if self.anchor else self.anchored
 
     def text(self) -> str:
         """What is signed."""
         root = base64.b64encode(self.root).decode()
         time = self.signed_at.isoformat(timespec="microseconds")
         epoch = f"epoch {self.epoch}\n" if self.epoch else ""
-        return f"{self.origin}\n{self.size}\n{root}\nsuites {' '.join(self.suites)}\n{epoch}time {time}\n"
+        anchor = f"anchor {self.anchor}\n" if self.anchor else ""
+        anchored = f"anchored {self.anchored}\n" if self.anchored else ""
+        return f"{self.origin}\n{self.size}\n{root}\nsuites {' '.join(self.suites)}\n{epoch}{anchor}{anchored}time {time}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +135,8 @@ def read_note(note: str) -> Note:
             tuple(found["suites"].split(" ")),
             datetime.fromisoformat(found["time"]),
             int(found["epoch"] or 0),
+            found["anchor"] or "",
+            Anchored.read(found["anchored"]) if found["anchored"] else None,
         )
         lines = tuple(_read_line(line) for line in below[:-1].split("\n"))
     except (ValueError, binascii.Error) as error:

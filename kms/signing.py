@@ -14,7 +14,7 @@ from kms.errors import KeyMissing, LogError, PolicyExpired, UnboundManifest
 from kms.keys import Key
 from kms.manifest import binds, manifest_leaf
 from kms.merkle import Appended, Frontier
-from kms.note import Checkpoint, read_note, sign_note, signed_by
+from kms.note import Anchored, Checkpoint, read_note, sign_note, signed_by
 from schemas.manifests import LogCheckpoint, ManifestRequested, ManifestSigned
 from schemas.record import Record, now
 
@@ -23,10 +23,14 @@ HEARTBEAT_SECONDS = 600.0  # a checkpoint has 5 KB and is kept for ever: 0.8 MB 
 
 @dataclass(frozen=True, slots=True)
 class _Crossing:
-    """The epoch to sign under; `before` is the one that the log stood under until now, where that is another."""
+    """The epoch to sign under; `before` is the one that the log stood under until now, where that is another.
+
+    `anchored` is the log's last checkpoint that carries an anchor.
+    """
 
     epoch: Epoch
     before: Epoch | None
+    anchored: Anchored | None
 
     def suites(self, broken: Container[str]) -> tuple[str, ...]:
         """What must sign: the suites of both, but those that are broken."""
@@ -88,11 +92,13 @@ class LogSigner:
         last = self._previous(partition)
         return [] if last is not None and self._stands(last) else self.end(partition)
 
-    def end(self, partition: int) -> list[Record]:
-        """Another checkpoint that says that the log ends there, in any case."""
-        return self._grow(partition, ())
+    def end(self, partition: int, anchor: str = "") -> list[Record]:
+        """Another checkpoint that says that the log ends there, in any case; and that it carries an anchor of that algorithm, where
+        one is named: whoever asks for it adds it.
+        """
+        return self._grow(partition, (), anchor)
 
-    def _grow(self, partition: int, requests: Sequence[ManifestRequested]) -> list[Record]:
+    def _grow(self, partition: int, requests: Sequence[ManifestRequested], anchor: str = "") -> list[Record]:
         log_id, tree = self._log(partition)
         crossing = self._crossing(partition)
         if crossing.before is not None:
@@ -110,7 +116,7 @@ class LogSigner:
             )
             for index, (request, proof) in enumerate(zip(requests, grown.inclusion, strict=True), tree.size)
         ]
-        return [*signed, self._checkpoint(log_id, tree.size, grown, crossing)]
+        return [*signed, self._checkpoint(log_id, tree.size, grown, crossing, anchor=anchor)]
 
     def _stands(self, last: LogCheckpoint) -> bool:
         if (self._clock() - last.signed_at).total_seconds() >= self._heartbeat_seconds:
@@ -132,13 +138,15 @@ class LogSigner:
     def _crossing(self, partition: int) -> _Crossing:
         """The epoch to sign under, and the one that the log stands under where that is another."""
         epoch, last = self._in_force(), self._previous(partition)
-        number = epoch.number if last is None else max(read_note(last.note).checkpoint.epoch, 1)
+        said = None if last is None else read_note(last.note).checkpoint
+        number = epoch.number if said is None else max(said.epoch, 1)
         if number > epoch.number:
             raise LogError(
                 f"the log stands under policy epoch {number}, the key ring knows {epoch.number} only: it is an old copy, restore "
                 "the current one"
             )
-        return _Crossing(epoch, None if number == epoch.number else self._policy().epoch(number))
+        before = None if number == epoch.number else self._policy().epoch(number)
+        return _Crossing(epoch, before, said.last_anchored if said else None)
 
     def _by_suite(self) -> dict[str, Key]:
         return {key.public.algorithm: key for key in self._keys()}
@@ -156,13 +164,13 @@ class LogSigner:
             raise LogError(f"the last checkpoint of {log_id} has a frontier that is not of its root; the log cannot be continued")
         return log_id, tree
 
-    def _checkpoint(self, log_id: str, old_size: int, grown: Appended, crossing: _Crossing) -> LogCheckpoint:
+    def _checkpoint(self, log_id: str, old_size: int, grown: Appended, crossing: _Crossing, *, anchor: str) -> LogCheckpoint:
         size, keys = grown.frontier.size, self._by_suite()
         suites = crossing.suites(self._policy().broken)
         if missing := [suite for suite in suites if suite not in keys]:
             what = f"policy epoch {crossing.epoch.number} requires {', '.join(missing)}"
             raise KeyMissing(f"{what}, and there is no such key at hand: make one (`quantumai kms create`)")
-        checkpoint = Checkpoint(log_id, size, grown.root, suites, self._clock(), crossing.epoch.number)
+        checkpoint = Checkpoint(log_id, size, grown.root, suites, self._clock(), crossing.epoch.number, anchor, crossing.anchored)
         return LogCheckpoint(
             log_id=log_id,
             tree_size=size,

@@ -126,6 +126,7 @@ class LogVerifier:
             self._fail(error)
             return
         self._log(checkpoint.log_id).checkpoint(checkpoint)
+        self._noted(note)
 
     def event(self, topic: str, event_id: str, digest: bytes, settled: bool = True) -> None:
         """Takes an event of an audited topic.
@@ -165,6 +166,9 @@ class LogVerifier:
             {name: self._log_report(log.newest) for name, log in sorted(self._logs.items()) if log.newest is not None},
             tuple(self.errors),
         )
+
+    def _noted(self, note: Note) -> None:
+        """Told of each checkpoint's note that agrees with its record; for what looks at more of it."""
 
     def _log(self, log_id: str) -> LogReplay:
         log = self._logs.get(log_id)

@@ -1,15 +1,15 @@
 """Who beside a log's own keys vouches for it: anchors that it carries, and witnesses that have cosigned it."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from kms.anchor import ANCHOR_USE, Anchor, anchor_of
+from kms.anchor import Anchor, anchor_of
+from kms.anchor_replay import AnchorReplay
 from kms.cosignature import WitnessKey
 from kms.errors import Fork, NotAnchored, NotWitnessed, RolledBack, VerificationError
-from kms.note import Note, key_id, read_note
+from kms.note import Note
 from kms.trust import TrustRoot
 from kms.verification import LogVerifier, Report
 from kms.witness import WitnessMemory
@@ -76,9 +76,8 @@ class VouchedVerifier(LogVerifier):
 
     def __init__(self, trust: TrustRoot, demands: Demands = NOTHING, **options: Any) -> None:
         super().__init__(trust, **options)
-        self._demands, self._anchor_keys = demands, trust.verifying(ANCHOR_USE)
-        self._anchors: dict[str, str] = {}
-        self._marks: dict[str, list[str]] = {}
+        self._demands = demands
+        self._anchors: dict[str, AnchorReplay] = {}
         self._cosigned = [
             (witness, memory.note(log_id))
             for memory in demands.memories
@@ -90,13 +89,21 @@ class VouchedVerifier(LogVerifier):
         self._roots: dict[tuple[str, int], bytes] = {}
 
     def checkpoint(self, checkpoint: LogCheckpoint) -> None:
-        """Takes a log's next checkpoint, as there; only the newest anchor of each log is kept."""
+        """Takes a log's next checkpoint, as there; only the newest anchor of each log is kept.
+
+        Raises:
+            MissingAnchor: an anchor was taken away.
+        """
         super().checkpoint(checkpoint)
         place = checkpoint.log_id, checkpoint.tree_size
         if place in self._wanted:
             self._roots[place] = checkpoint.root_hash
-        if any(mark in checkpoint.note for mark in self._marks_of(checkpoint.log_id)):
-            self._anchors[checkpoint.log_id] = checkpoint.note
+
+    def _noted(self, note: Note) -> None:
+        origin = note.checkpoint.origin
+        if origin not in self._anchors:
+            self._anchors[origin] = AnchorReplay(self._trust, self._whole, self._fail)
+        self._anchors[origin].checkpoint(note)
 
     def finish(self) -> VouchedReport:
         """As there; and who vouches for each log.
@@ -150,19 +157,12 @@ class VouchedVerifier(LogVerifier):
         return []
 
     def _anchor(self, log_id: str) -> Anchor | None:
-        note = self._anchors.get(log_id)
+        found = self._anchors.get(log_id)
         try:
-            return None if note is None else anchor_of(read_note(note), self._trust)
+            return None if found is None or found.newest is None else anchor_of(found.newest, self._trust)
         except VerificationError as error:
             self._fail(error)
             return None
-
-    def _marks_of(self, log_id: str) -> list[str]:
-        """How a signature line of an anchor begins, as far as its key id decides it: looked for in every checkpoint."""
-        if log_id not in self._marks:
-            ids = (base64.b64encode(key_id(log_id, key)).decode()[:5] for key in self._anchor_keys)
-            self._marks[log_id] = [f"\n— {log_id} {mark}" for mark in ids]
-        return self._marks[log_id]
 
 
 def read_witnesses(lines: Sequence[str]) -> tuple[WitnessKey, ...]:

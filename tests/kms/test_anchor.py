@@ -11,10 +11,11 @@ from kms_events import Log, requests, trusting
 
 from kms.algorithms import LOG_SUITES, raw_public_key
 from kms.anchor import ANCHOR_ALGORITHM, ANCHOR_USE, AnchoredLogs, anchor_of, ask_for_anchor
+from kms.bundle import bundle, read_bundle, verify_bundle
 from kms.epochs import FIRST, Policy
-from kms.errors import MissingSuite, NotAnchored, OutOfForce, WrongSignature
+from kms.errors import MissingAnchor, MissingSuite, NotAnchored, OutOfForce, WrongSignature
 from kms.keyring import KeyRing
-from kms.note import read_note
+from kms.note import read_note, sign_note
 from kms.verification import LogVerifier
 from kms.vouched import Demands, VouchedVerifier
 from schemas.manifests import LogCheckpoint
@@ -57,15 +58,94 @@ def beat(anchored, log, clock, **later):
     return log._keep(anchored.heartbeat(0))
 
 
-def verifier_of(log, trust, **demands):
-    verifier = VouchedVerifier(trust, Demands(**demands), collect=True, every_signature=False)
-    for record in log.records:
+def verifier_of(log, trust, records=None, whole=True, **demands):
+    verifier = VouchedVerifier(trust, Demands(**demands), collect=True, every_signature=False, whole=whole)
+    for record in log.records if records is None else records:
         (verifier.checkpoint if isinstance(record, LogCheckpoint) else verifier.manifest)(record)
     return verifier.finish()
 
 
 def anchored(records):
-    return [record for record in records if len(record.note) > 12_000]
+    return [record for record in records if isinstance(record, LogCheckpoint) and len(record.note) > 12_000]
+
+
+def stripped(head):
+    """Without its anchor: the last line of the note."""
+    return head.model_copy(update={"note": "".join(head.note.splitlines(keepends=True)[:-1])})
+
+
+@pytest.fixture
+def twice(log, own, keys, clock):
+    """(log with two anchors and leaves between and behind them, its trust root)."""
+    write = writer(log, own, clock)
+    beat(write, log, clock)
+    for more in (range(3, 5), range(5, 7)):
+        beat(write, log, clock, days=1)
+        log.sign(requests(more))
+    return log, replace(trusting(keys), keys=(*trusting(keys).keys, *aged(own)))
+
+
+class TestTakenAway:
+    """No option asks for anchors here: the log's own signed text does."""
+
+    def test_a_log_with_all_its_anchors_and_a_young_one_without_hold(self, twice, keys, clock):
+        log, trust = twice
+        report = verifier_of(log, trust)
+        assert report.errors == () and report.vouched["test.example/0"].anchor.size == 5
+        young = Log(keys, clock=clock)
+        young.sign(requests(range(2)))
+        assert verifier_of(young, trust).errors == ()
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_the_signature_alone(self, twice, which):
+        log, trust = twice
+        head = anchored(log.records)[which]
+        changed = [stripped(head) if record is head else record for record in log.records]
+        [error] = verifier_of(log, trust, changed).errors
+        assert type(error) is MissingAnchor and "anchored by SLH-DSA-SHA2-128s, and carries no such" in str(error)
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_the_checkpoint_that_carries_it(self, twice, which):
+        log, trust = twice
+        head = anchored(log.records)[which]
+        found = verifier_of(log, trust, [record for record in log.records if record is not head]).errors
+        assert [type(error) for error in found] == [MissingAnchor]
+        assert f"names one of size {head.tree_size} as anchored last" in str(found[0])
+
+    def test_all_of_them(self, twice):
+        log, trust = twice
+        gone = anchored(log.records)
+        found = verifier_of(log, trust, [record for record in log.records if all(record is not head for head in gone)]).errors
+        assert {type(error) for error in found} == {MissingAnchor}
+
+    def test_a_part_of_a_log_that_begins_behind_an_anchor_holds(self, twice):
+        log, trust = twice
+        first, second = (log.records.index(head) for head in anchored(log.records))
+        assert verifier_of(log, trust, log.records[first + 1 :], whole=False).errors == ()
+        found = verifier_of(log, trust, log.records[first + 1 : second] + log.records[second + 1 :], whole=False).errors
+        assert [type(error) for error in found] == [MissingAnchor]
+
+    def test_who_knows_no_anchor_key_cannot_tell(self, twice, keys):
+        log, _ = twice
+        changed = [stripped(record) if record in anchored(log.records) else record for record in log.records]
+        assert verifier_of(log, trusting(keys), changed).errors == ()
+
+    def test_in_a_bundle(self, twice):
+        log, trust = twice
+        head = anchored(log.records)[1]
+        leaf = next(record for record in log.records if not isinstance(record, LogCheckpoint) and record.tree_size == 5)
+        assert "anchor" in {link.name for link in verify_bundle(read_bundle(bundle(leaf, head)), trust)}
+        with pytest.raises(MissingAnchor):
+            list(verify_bundle(read_bundle(bundle(leaf, stripped(head))), trust))
+
+    def test_an_anchor_of_before_that_the_text_does_not_name_still_counts(self, log, own, keys, clock):
+        *_, head = log.signer.end(0)
+        [key] = own.ensure(ANCHOR_USE, (ANCHOR_ALGORITHM,))
+        line = sign_note(read_note(head.note).checkpoint, [key]).rpartition("\n\n")[2]
+        log._keep([head.model_copy(update={"note": head.note + line})])
+        log.sign(requests(range(3, 5)))
+        report = verifier_of(log, replace(trusting(keys), keys=(*trusting(keys).keys, *aged(own))))
+        assert report.errors == () and report.vouched["test.example/0"].anchor.size == 3
 
 
 def test_a_log_is_anchored_once_a_period_and_when_asked(log, own, clock):
