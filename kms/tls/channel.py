@@ -8,15 +8,10 @@ from typing import Literal
 
 from OpenSSL import SSL
 
-from kms.keys import kid
-from kms.tls import groups, reasons
-from kms.tls.authority import spki
-from kms.tls.contexts import expect_name, verify_failure
-from kms.tls.errors import HandshakeRefused, MalformedHello, PeerSilent, TlsError
-from kms.tls.handshake import LEAF_USE, Handshake, Negotiated
-from kms.tls.hello import ClientHello, first_message
-from kms.tls.leaves import algorithm_of, post_quantum
-from schemas.manifests import Outcome
+from kms.tls.contexts import expect_name
+from kms.tls.errors import HandshakeRefused, PeerSilent, TlsError
+from kms.tls.handshake import Handshake
+from kms.tls.observed import Observed
 
 SECONDS = 10.0
 """How long a handshake, and then each answer of the peer, may take."""
@@ -46,10 +41,8 @@ class Channel:
         name: str = "",
         seconds: float = SECONDS,
     ) -> None:
-        self._tls, self._socket, self._end, self._policy, self._seconds = SSL.Connection(context), sock, end, policy, seconds
-        self._peer = sock.getpeername()[:2]
-        self._first: bytes | None = b""
-        self._hello: ClientHello | None = None
+        self._tls, self._socket, self._end, self._seconds = SSL.Connection(context), sock, end, seconds
+        self._seen = Observed(self._tls, end, policy, sock.getpeername()[:2])
         self.ended = False
         if end == "server":
             self._tls.set_accept_state()
@@ -61,12 +54,12 @@ class Channel:
         """Does the handshake; what came of it is in the report, refusals too."""
         try:
             self._pump(self._tls.do_handshake, time.monotonic() + self._seconds)
-            return self._report(self._negotiated())
+            return self._seen.stands()
         except HandshakeRefused as error:
             self._linger()
-            return self._report(None, str(error), "DENIED")
+            return self._seen.fails(str(error), "DENIED")
         except PeerSilent as error:
-            return self._report(None, str(error), "FAILURE")
+            return self._seen.fails(str(error), "FAILURE")
 
     def send(self, data: bytes) -> None:
         """Sends all of it.
@@ -150,7 +143,7 @@ class Channel:
                 raise
             except SSL.Error as error:
                 self._flush()  # the alert
-                raise HandshakeRefused(self._explain(error)) from None
+                raise HandshakeRefused(self._seen.explain(error)) from None
             else:
                 self._flush()
                 return
@@ -162,66 +155,26 @@ class Channel:
             except SSL.WantReadError:
                 return
             if self._end == "client":
-                self._watch(outgoing)
+                self._seen.watch(outgoing)
             try:
                 self._socket.settimeout(self._seconds)
                 self._socket.sendall(outgoing)
             except OSError as error:
-                raise PeerSilent(f"the {self._other} is gone: {error}") from None
+                raise PeerSilent(f"the {self._seen.other} is gone: {error}") from None
 
     def _fill(self, deadline: float) -> None:
         try:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
             incoming = self._socket.recv(_CHUNK)
         except TimeoutError:
-            raise PeerSilent(f"the {self._other} did not answer within {self._seconds:g} s") from None
+            raise PeerSilent(f"the {self._seen.other} did not answer within {self._seconds:g} s") from None
         except OSError as error:
-            raise PeerSilent(f"the {self._other} is gone: {error}") from None
+            raise PeerSilent(f"the {self._seen.other} is gone: {error}") from None
         if not incoming:
-            raise PeerSilent(f"the {self._other} closed the connection without an end in order")
+            raise PeerSilent(f"the {self._seen.other} closed the connection without an end in order")
         if self._end == "server":
-            self._watch(incoming)
+            self._seen.watch(incoming)
         self._tls.bio_write(incoming)
-
-    def _watch(self, octets: bytes) -> None:
-        """Collects the first message. What is malformed is left to OpenSSL, which refuses it with an alert."""
-        if self._first is None:
-            return
-        self._first += octets
-        try:
-            found = first_message(self._first)
-            if found:
-                self._hello = ClientHello.parse(found[0])
-        except MalformedHello:
-            self._first = None
-            return
-        if found:
-            self._first = None
-
-    def _negotiated(self) -> Negotiated:
-        tls, hello = self._tls, self._hello
-        own = self._end == "server"
-        chain = [tls.get_certificate(as_cryptography=True)] if own else tls.get_verified_chain(as_cryptography=True)
-        assert chain and chain[0] is not None  # noqa: S101 - no cipher suite of ours goes without one
-        certificate = chain[0]
-        group = groups.of_name(tls.get_group_name() or "")
-        algorithm = algorithm_of(certificate)
-        retried = hello is not None and tls.get_protocol_version_name() == "TLSv1.3" and group not in hello.shares
-        version, suite = tls.get_protocol_version_name(), tls.get_cipher_name() or ""
-        name, safe = kid(spki(certificate), algorithm, LEAF_USE), all(each is not None and post_quantum(each) for each in chain)
-        return Negotiated(version, group, suite, algorithm, name, safe, retried)
-
-    def _report(self, negotiated: Negotiated | None, refusal: str = "", outcome: Outcome = "SUCCESS") -> Handshake:
-        return Handshake(self._end, self._policy, self._peer, self._hello, negotiated, refusal, outcome)
-
-    def _explain(self, error: SSL.Error) -> str:
-        said = reasons.reason(error) or "the connection broke"
-        from_peer = reasons.alert(said)
-        if from_peer is not None:
-            return f"the {self._other} refused: {reasons.meaning(from_peer, reasons.ALERTS)}"
-        if said == "certificate verify failed":
-            return f"the {self._end} refused: the server's certificate is not accepted: {verify_failure(self._tls)}"
-        return f"the {self._end} refused: {reasons.meaning(said, reasons.REASONS)}"
 
     def _linger(self) -> None:
         """Waits for the peer to read the alert: closing with bytes unread would reset the connection and lose it."""
@@ -232,10 +185,6 @@ class Channel:
                 pass
         except OSError:
             pass  # it is gone: it has read the alert, or never will
-
-    @property
-    def _other(self) -> str:
-        return "client" if self._end == "server" else "server"
 
 
 def connect(

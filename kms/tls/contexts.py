@@ -8,6 +8,7 @@ what goes over the wire, so that a version in which this has no effect does not 
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.bindings.openssl.binding import Binding
@@ -15,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from OpenSSL import SSL, crypto
 
 from kms.tls.authority import trusted
-from kms.tls.errors import TlsUnsupported
+from kms.tls.errors import AuthorityError, TlsUnsupported
 from kms.tls.leaves import Credential
 from kms.tls.policies import Offer, Policy
+from kms.tls.reasons import reason
 
 _VERSIONS = {"TLSv1.2": SSL.TLS1_2_VERSION, "TLSv1.3": SSL.TLS1_3_VERSION}
 _SUITES_13 = b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
@@ -39,6 +41,36 @@ def server_context(offer: Offer, credentials: Sequence[Credential]) -> SSL.Conte
             context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_ASN1, _der(credential)))
         context.check_privatekey()
     return context
+
+
+def own_context(offer: Offer, certificate: Path, key: Path) -> SSL.Context:
+    """A server's context by a certificate chain and its key in PEM files.
+
+    Raises:
+        AuthorityError: they cannot be read, or do not belong together.
+    """
+    context = _context(offer)
+    try:
+        context.use_certificate_chain_file(str(certificate))
+        context.use_privatekey_file(str(key))
+        context.check_privatekey()
+    except SSL.Error as error:
+        raise AuthorityError(f"{certificate} and {key} are no certificate and its key: {reason(error)}") from None
+    return context
+
+
+def take_clients(context: SSL.Context, ca: Path) -> None:
+    """Lets clients show a certificate of a CA; those without one have a connection, too.
+
+    Raises:
+        AuthorityError: the file has no CA certificates.
+    """
+    try:
+        context.load_verify_locations(str(ca))
+        context.load_client_ca(bytes(ca))
+    except SSL.Error as error:
+        raise AuthorityError(f"{ca} is no PEM file of CA certificates: {reason(error)}") from None
+    context.set_verify(SSL.VERIFY_PEER)
 
 
 def client_context(policy: Policy, roots: Sequence[x509.Certificate]) -> SSL.Context:

@@ -1,7 +1,7 @@
 """The policies: which groups, certificates and versions each end of a connection brings in. One table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -85,6 +85,16 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
     }
 )
 DEFAULT = "dual"
+
+RSA = "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512"
+"""Signature schemes of certificates that others have issued, TLS 1.3."""
+
+
+def taking_rsa(rules: Policy) -> Policy:
+    """The policy of a server that shows, or takes from clients, RSA certificates too, where it is not post-quantum alone."""
+    if rules.post_quantum:
+        return rules
+    return replace(rules, server=replace(rules.server, signatures=f"{rules.server.signatures}:{RSA}"))
 
 
 def policy(name: str) -> Policy:

@@ -39,12 +39,19 @@ class Renewing:
         policy: names the algorithms.
         names: that the server is called by.
         lifetime: of its certificates.
+        prepare: does to each context what there is to do besides, `kms.tls.contexts.take_clients` for example.
     """
 
     def __init__(
-        self, authority: Callable[[], Authority], policy: Policy, names: Sequence[str], lifetime: timedelta = LEAF_LIFETIME
+        self,
+        authority: Callable[[], Authority],
+        policy: Policy,
+        names: Sequence[str],
+        lifetime: timedelta = LEAF_LIFETIME,
+        prepare: Callable[[SSL.Context], None] = lambda _: None,
     ) -> None:
         self._authority, self._policy, self._names, self._lifetime = authority, policy, names, lifetime
+        self._prepare = prepare
         self._lock = threading.Lock()
         self._context, self._due = self._renewed()
 
@@ -61,7 +68,9 @@ class Renewing:
     def _renewed(self) -> tuple[SSL.Context, datetime]:
         authority, since = self._authority(), now()
         credentials = [authority.issue(algorithm, self._names, self._lifetime) for algorithm in self._policy.certificates]
-        return server_context(self._policy.server, credentials), since + self._lifetime * _RENEW_AT
+        context = server_context(self._policy.server, credentials)
+        self._prepare(context)
+        return context, since + self._lifetime * _RENEW_AT
 
 
 Service = Callable[[Channel, Handshake], None]
