@@ -71,11 +71,6 @@ class Access:
     blocked: tuple[str, ...]
     path: tuple[str, ...] = ()
 
-    @property
-    def name(self) -> str:
-        """Of the route; empty without one."""
-        return "" if self.route is None else self.route.name
-
 
 def access(mode: CryptoMode, calibration: CalibrationUpdated, network: Paths | None = None) -> Access:
     """The route that a job of this mode takes to the backend, or what blocks each.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import is_
 
 import numpy as np
@@ -59,6 +60,7 @@ class Table:
     connected: Floats
     gate_error: Floats
     _access: dict[CryptoMode, tuple[Access, ...]] = field(default_factory=dict)
+    _routes: dict[CryptoMode, tuple[list[str], list[tuple[str, ...]]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: tuple[Facts, ...]) -> "Table":
@@ -73,6 +75,18 @@ class Table:
         if mode not in self._access:
             self._access[mode] = tuple(access(mode, each.calibration, self.network) for each in self.facts)
         return self._access[mode]
+
+    def routes(self, mode: CryptoMode) -> tuple[list[str], list[tuple[str, ...]]]:
+        """(name, path) of the route to each backend under a mode, empty without one."""
+        if mode not in self._routes:
+            ways = self.access(mode)
+            self._routes[mode] = ["" if way.route is None else way.route.name for way in ways], [way.path for way in ways]
+        return self._routes[mode]
+
+    @cached_property
+    def said(self) -> list[tuple[str, bool]]:
+        """The id of each backend's calibration, and whether it has a price list."""
+        return [(each.calibration.calibration_id, each.priced) for each in self.facts]
 
 
 class Market:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter
 
 import numpy as np
@@ -54,7 +55,8 @@ class Offers:
         """The offers for jobs; each candidate's backend must stand in the table."""
         candidates = [candidate for _, each in asked for candidate in each]
         index = table.index
-        numbers = np.array([*map(_numbers, candidates)], dtype=np.float64).reshape(len(candidates), len(_NUMBERS))
+        flat = chain.from_iterable(map(_numbers, candidates))
+        numbers = np.fromiter(flat, np.float64, len(candidates) * len(_NUMBERS)).reshape(len(candidates), len(_NUMBERS))
         fidelity, error, shots, seconds, qubits = np.ascontiguousarray(numbers.T)
         backend = np.array([index[each.backend] for each in candidates], dtype=np.intp)
         wait, ahead = waits(table, ledger, at)

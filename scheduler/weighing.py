@@ -83,27 +83,33 @@ class Weighed:
         offers, blocked = self.offers, self.blocked.get
         rows = [row for each in self.ranked for row in each]
         order = np.array(rows, dtype=np.intp)
-        places, jobs = offers.backend[order].tolist(), offers.job[order].tolist()
         candidates = [offers.candidates[row] for row in rows]
-        modes = [offers.table.access(each.crypto_mode) for each in offers.jobs]
-        ways = [modes[job][place] for job, place in zip(jobs, places, strict=True)]
-        facts = [offers.table.facts[place] for place in places]
+        ids = [each.calibration_id for each in candidates]
+        places, jobs = offers.backend[order].tolist(), offers.job[order].tolist()
+        names, paths = self._routes(jobs, places)
+        said = offers.table.said
         columns: list[Sequence[object]] = [getattr(self.terms, name)[order].tolist() for name in TERMS]
         columns += [
             self.scores[order].tolist(),
             offers.jobs_ahead[order].astype(np.int64).tolist(),
             [each.backend for each in candidates],
-            [each.calibration_id for each in candidates],
+            ids,
             [each.method for each in candidates],
-            [way.name for way in ways],
-            [way.path for way in ways],
+            names,
+            paths,
             [tuple(blocked(row, ())) for row in rows],
-            [
-                _FALLBACKS[one.priced, each.calibration_id == one.calibration.calibration_id]
-                for one, each in zip(facts, candidates, strict=True)
-            ],
+            [_FALLBACKS[said[place][1], said[place][0] == each] for place, each in zip(places, ids, strict=True)],
         ]
         return BackendScore.unchecked_all(_named(zip(*columns, strict=True)), _NAMES)
+
+    def _routes(self, jobs: Sequence[int], places: Sequence[int]) -> tuple[list[str], list[tuple[str, ...]]]:
+        """(names, paths) of the routes of rows, each by its job's mode."""
+        known = [self.offers.table.routes(each.crypto_mode) for each in self.offers.jobs]
+        ways = [known[job] for job in jobs]
+        return (
+            [names[place] for (names, _), place in zip(ways, places, strict=True)],
+            [paths[place] for (_, paths), place in zip(ways, places, strict=True)],
+        )
 
 
 def weigh(
