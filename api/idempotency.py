@@ -1,7 +1,7 @@
 """Idempotency keys (draft-ietf-httpapi-idempotency-key-header): a request sent again has its first answer and does nothing.
 
-Remembered by the process that answered, for a day. Behind it the ids of what is published are made of the key, so that a repeat
-that another process answers says the same thing again and not another.
+For a day, whichever process is asked: what was done for a key is looked up in Kafka, under an id that is made of the key. The
+process that answered remembers the answer, too, and makes requests that come at the same time wait for each other.
 """
 
 import asyncio
@@ -10,12 +10,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Header
 
 from api.problems import Problem
 from api.roles import Principal
+from schemas.record import now
 
 T = TypeVar("T")
 
@@ -59,7 +61,7 @@ class Answers:
         self._forget()
         if (found := self._known.get(place)) is not None:
             if found.body != digest:
-                raise Problem(422, "this Idempotency-Key was used for another request: a new request needs a new key")
+                raise used_before()
             return await asyncio.shield(found.answer)
         answer = asyncio.ensure_future(act())
         self._known[place] = _Answered(digest, time.monotonic() + REMEMBERED_SECONDS, answer)
@@ -72,6 +74,16 @@ class Answers:
     def _forget(self) -> None:
         while self._known and (len(self._known) >= MOST or next(iter(self._known.values())).until < time.monotonic()):
             self._known.popitem(last=False)
+
+
+def used_before() -> Problem:
+    """The problem of a key that comes with another request than before."""
+    return Problem(422, "this Idempotency-Key was used for another request: a new request needs a new key")
+
+
+def a_day_ago() -> datetime:
+    """From when on the topics are searched for what was done for a key."""
+    return now() - timedelta(seconds=REMEMBERED_SECONDS)
 
 
 def named(who: Principal, operation: str, key: str | None, otherwise: str) -> str:

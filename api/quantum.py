@@ -7,7 +7,7 @@ import orjson
 from fastapi import Request, Response
 from pydantic import Field, FiniteFloat, model_validator
 
-from api.idempotency import Answers, Key, named
+from api.idempotency import Answers, Key, a_day_ago, named, used_before
 from api.problems import Problem, problem
 from api.roles import Face, Facts, Principal, Role, Who, allow
 from schemas.jobs import Expectation, JobCompleted, JobRequested, Sla
@@ -127,7 +127,7 @@ async def predict(  # noqa: PLR0917 - FastAPI calls it by name
         },
     )
     client, answers = _client(request), _answers(request)
-    await answers.once(who, operation, key, asked.model_dump_json().encode(), lambda: client.submit(job))
+    await answers.once(who, operation, key, asked.model_dump_json().encode(), lambda: _submit(client, job, key))
     facts["detail"] = job_id
     base = quantum.prefix
     response.headers["Location"] = f"{base}/jobs/{job_id}"
@@ -161,6 +161,22 @@ async def result(job_id: Identifier, who: Who, request: Request) -> Any:
         )  # fmt: skip
         return problem(409, said, request.state.request_id, "no-result", state=view.state, job=view.model_dump(mode="json"))
     return _result(found, found.completed)
+
+
+async def _submit(client: Client, job: JobRequested, key: str | None) -> None:
+    """Publishes the job, unless it was published for this key before, whoever answered then.
+
+    Raises:
+        Problem: 422, the key was used for another request.
+    """
+    try:
+        earlier = (await client.status(job.job_id, a_day_ago())).request if key is not None else None
+    except UnknownJobError:
+        earlier = None
+    if earlier is None:
+        await client.submit(job)
+    elif earlier.model_copy(update={"requested_at": job.requested_at}) != job:
+        raise used_before()
 
 
 def _values(model: Model, asked: Prediction) -> Any:

@@ -1,6 +1,7 @@
 """Security events in by HTTP, findings out as server-sent events."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
@@ -12,14 +13,16 @@ from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
-from api.idempotency import Answers, Key, named
+from api.idempotency import Answers, Key, a_day_ago, named, used_before
 from api.problems import Problem
 from api.roles import Face, Facts, Role, Who, allow
 from schemas.record import Part
-from schemas.threats import ThreatObserved, ThreatScored
+from schemas.threats import FeedPosition, ThreatObserved, ThreatScored
 from streams.client import Client
+from streams.feeding import Feeding
 from streams.ranges import Position
 from threat.errors import LineError
+from threat.feeds.lines import Line
 from threat.feeds.normalise import normalise
 
 threats = Face("/api/v1/threats", "threats")
@@ -66,7 +69,7 @@ async def ingest(
         raise Problem(422, f"there is no event in it: {said}")
     client: Client = request.app.state.client
     answers: Answers = request.app.state.answers
-    await answers.once(who, "ingest", key, body, lambda: client.publish_threat(*events))
+    await answers.once(who, "ingest", key, body, lambda: _publish(client, place, body, events, once=key is not None))
     facts["detail"] = f"{len(events)} events"
     return Ingested(accepted=len(events), event_ids=[event.event_id for event in events], refused=refused)
 
@@ -112,6 +115,28 @@ async def _events(client: Client, start: Position) -> AsyncIterator[bytes]:
             coming.cancel()
             with suppress(asyncio.CancelledError, StopAsyncIteration):
                 await coming
+
+
+async def _publish(client: Client, place: str, body: bytes, events: Sequence[ThreatObserved], *, once: bool) -> None:
+    """Publishes the events; `once`: like a stream that is fed again, with a position that says that it was answered for.
+
+    Raises:
+        Problem: 422, there was another body at this place.
+    """
+    if not once:
+        await client.publish_threat(*events)
+        return
+    feeding, digest = Feeding(client.brokers), hashlib.sha256(body).hexdigest()
+    try:
+        earlier = (await feeding.claim([place], a_day_ago())).get(place)
+        if earlier is None:
+            lines = [(Line(number, 0, len(body), event.raw), event) for number, event in enumerate(events, 1)]
+            position = FeedPosition(feed=place, path=place, offset=len(body), line=len(lines), checked=len(body), check=digest)
+            await feeding.publish(place, lines, position)
+        elif earlier.check != digest:
+            raise used_before()
+    finally:
+        await feeding.close()
 
 
 def _read(body: bytes, place: str, form: Form) -> tuple[list[ThreatObserved], list[Refused]]:

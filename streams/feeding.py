@@ -17,6 +17,7 @@ from schemas.threats import FeedPosition, ThreatObserved
 from streams.connection import connected, reader
 from streams.handling import Outgoing, partition_of
 from streams.messages import Received
+from streams.ranges import Position
 from streams.records import read
 from streams.transaction import Transactions
 
@@ -47,8 +48,12 @@ class Feeding:
         self._producers: dict[str, Transactions] = {}
         self._partitions: dict[str, int] = {}
 
-    async def claim(self, heads: Iterable[str]) -> Mapping[str, FeedPosition]:
+    async def claim(self, heads: Iterable[str], start: Position = "beginning") -> Mapping[str, FeedPosition]:
         """Takes streams over from whoever fed them; returns how far each known stream has been read.
+
+        Args:
+            heads: of the streams.
+            start: from when on positions are looked for.
 
         Raises:
             TransactionError, BrokerUnavailableError, TopicMismatchError: nobody answers, or the topics are not there.
@@ -59,7 +64,7 @@ class Feeding:
             producer = Transactions(self._brokers, f"feed-{head}", TopicPartition(FeedPosition.topic, 0))
             await producer.fence()
             self._producers[head] = producer
-        positions = [event async for event in read(self._brokers, FeedPosition) if isinstance(event, Received)]
+        positions = [event async for event in read(self._brokers, FeedPosition, start) if isinstance(event, Received)]
         return {event.record.feed: event.record for event in positions}
 
     async def publish(self, head: str, answers: Sequence[tuple[Placed, Record]], position: FeedPosition) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 import pytest
@@ -37,11 +37,15 @@ def issuer():
 
 
 @pytest.fixture(scope="module")
-def served(broker, issuer, tmp_path_factory):
-    """The service's address."""
+def settings(broker, issuer, tmp_path_factory):
     home = tmp_path_factory.mktemp("api")
     TrustRoot((issuer.public,)).save(home / "trust.json")
-    settings = Settings(home=home, brokers=broker.bootstrap, origin="tests", api_rate=1000, api_burst=1000)
+    return Settings(home=home, brokers=broker.bootstrap, origin="tests", api_rate=1000, api_burst=1000)
+
+
+@contextmanager
+def serving(settings):
+    """The address of a service of its own."""
     server = uvicorn.Server(uvicorn.Config(service(settings), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -51,6 +55,13 @@ def served(broker, issuer, tmp_path_factory):
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def served(settings):
+    """The service's address."""
+    with serving(settings) as address:
+        yield address
 
 
 @asynccontextmanager
@@ -138,6 +149,24 @@ async def test_a_request_with_a_key_is_done_once(broker, served, issuer):
         assert jobs.count(job_id) == 1
         async with calling(served, issuer, sub="bob") as bob:
             assert (await bob.post("/api/v1/quantum/predict/async", **asked)).json()["job_id"] != job_id
+
+
+async def test_a_key_holds_at_another_process_too(broker, settings, served, issuer):
+    prediction = {"url": "/api/v1/quantum/predict/async", "json": {"features": {"alert": 1.0}}}
+    feed = {"url": "/api/v1/threats", "content": json.dumps({**EVE, "flow_id": 77}).encode()}
+    others = ({**prediction, "json": {"features": {}}}, {**feed, "content": json.dumps({**EVE, "flow_id": 78}).encode()})
+    keyed = {"headers": {"Idempotency-Key": "held-1"}}
+    async with calling(served, issuer) as http, Client(broker.bootstrap) as client:
+        first = [(await http.post(**asked, **keyed)).json() for asked in (prediction, feed)]
+        with serving(settings) as elsewhere:
+            async with calling(elsewhere, issuer) as there:
+                again = [await there.post(**asked, **keyed) for asked in (prediction, feed)]
+                refused = [await there.post(**asked, **keyed) for asked in others]
+        assert [answer.json() for answer in again] == first
+        assert [answer.status_code for answer in refused] == [422, 422]
+        jobs = [event.record.job_id async for event in client.records(JobRequested)]
+        events = [event.record.event_id async for event in client.records(ThreatObserved)]
+    assert (jobs.count(first[0]["job_id"]), events.count(first[1]["event_ids"][0])) == (1, 1)
 
 
 async def test_jobs_of_others_are_not_there(served, issuer):
