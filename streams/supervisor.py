@@ -170,8 +170,8 @@ def main(plan: Plan) -> None:
             logger.warning("ended %d processes that an earlier supervisor had left behind", left)
         try:
             Supervisor(plan).run()
-        except Exception:
-            logger.exception("the supervisor leaves")
+        except Exception as error:
+            logger.error("the supervisor leaves: %s", error, exc_info=None if isinstance(error, StreamsError) else error)
             raise
 
 

@@ -174,6 +174,8 @@ def test_a_port_in_use_is_said(home: Home) -> None:
         with pytest.raises(PlatformError, match=f"port {port} .*choose another"):
             home.up(port=port)
     assert not status(home.folder).running and home.starts("policy") == []
+    log = (home.folder / "logs" / "supervisor.log").read_text()
+    assert f"the supervisor leaves: port {port}" in log and "Traceback" not in log
 
 
 @pytest.mark.parametrize(("port", "metrics_port"), [(99999, 0), (-1, 0), (0, 65535)])
