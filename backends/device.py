@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Gate, Instruction, Measure, Parameter
+from qiskit.circuit import Delay, Gate, Instruction, Measure, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import PTM, Kraus
 from qiskit.transpiler import InstructionProperties, Target
@@ -24,6 +24,9 @@ from schemas.calibration import CalibrationUpdated
 
 _CACHED = 1024  # compiled bodies kept; a body of a thousand gates takes about 100 kB
 _GATES = get_standard_gate_name_mapping()
+
+WAIT = "delay"
+"""The operation that does nothing for as many seconds as its parameter says; no gate, and in no calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,13 @@ class Compiled:
 
 
 class Device:
-    """One snapshot, with everything that is derived from it, each part when it is first needed."""
+    """One snapshot, with everything that is derived from it, each part when it is first needed.
+
+    Attributes:
+        idles: whether qubits are noisy while they wait, so that every wait has to be written down (`backends.idling`).
+    """
+
+    idles = False
 
     def __init__(self, calibration: CalibrationUpdated) -> None:
         self.calibration = calibration
@@ -99,6 +108,20 @@ class Device:
             found = channel(self.gates[name, qubits], [self.calibration.qubits[qubit] for qubit in qubits])
             self._noise[key] = None if found is None else (found if exact else Kraus(found)).to_instruction()
         return self._noise[key]
+
+    def after(self, operation: Operation, exact: bool) -> Instruction | None:
+        """What follows an operation, a wait or a gate; see `noise`."""
+        if operation.name == WAIT:
+            return self.wait(operation.qubits[0], operation.parameters[0], exact)
+        return self.noise(operation.name, operation.qubits, exact)
+
+    def wait(self, qubit: int, seconds: float, exact: bool) -> Instruction | None:
+        """What a wait does to a qubit; see `noise`. Nothing, where the snapshot's noise acts with gates alone."""
+        return None
+
+    def seconds(self, operation: Operation) -> float:
+        """How long an operation takes."""
+        return operation.parameters[0] if operation.name == WAIT else self.durations[operation.name, operation.qubits]
 
     def inverse(self, name: str, qubits: tuple[int, ...]) -> NDArray[np.float64] | None:
         """The inverse of a gate's Pauli-twirled noise, see `backends.noise.pauli_inverse`; None where there is no noise."""
@@ -185,6 +208,8 @@ class Device:
         return tuple(place if place in self.working else next(free) for place in places)
 
 
-def gate(name: str, parameters: Sequence[float | Parameter]) -> Gate:
-    """Qiskit's gate of a name."""
+def gate(name: str, parameters: Sequence[float | Parameter]) -> Gate | Delay:
+    """Qiskit's gate of a name; an instruction where it is a wait."""
+    if name == WAIT:
+        return Delay(parameters[0], "s")
     return type(_GATES[name])(*parameters)

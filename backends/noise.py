@@ -2,7 +2,8 @@
 
 Per gate: depolarising noise, then thermal relaxation of each of its qubits for the gate's duration (no excited population);
 as much of the first as makes the average gate infidelity equal to the reported error, none where relaxation alone exceeds
-it (as in Qiskit Aer's device model). rz is a change of frame: no noise. Idle qubits do not decay.
+it (as in Qiskit Aer's device model). rz is a change of frame: no noise. Idle qubits do not decay; where they shall, see
+`backends.idling`.
 Readout: a confusion matrix per qubit, independent.
 """
 
@@ -23,15 +24,15 @@ _LEAST_FIDELITY = 0.05
 
 def channel(gate: GateCalibration, qubits: Sequence[QubitCalibration]) -> SuperOp | None:
     """A gate's noise, after the gate, on its qubits in the gate's order (the first is the least significant); None if none."""
-    relaxation = _relaxation(qubits[0], gate.duration_seconds)
+    decay = relaxation(qubits[0], gate.duration_seconds)
     for qubit in qubits[1:]:
-        relaxation = _relaxation(qubit, gate.duration_seconds).tensor(relaxation)
+        decay = relaxation(qubit, gate.duration_seconds).tensor(decay)
     dimension = 2 ** len(qubits)
-    process_fidelity = float(np.trace(relaxation.data).real) / dimension**2
+    process_fidelity = float(np.trace(decay.data).real) / dimension**2
     fidelity = (dimension * process_fidelity + 1) / (dimension + 1)
     strength = dimension * (fidelity - (1 - gate.error)) / (dimension * fidelity - 1)
     strength = min(max(strength, 0.0), dimension**2 / (dimension**2 - 1))
-    noise = _depolarising(dimension, strength).compose(relaxation)
+    noise = _depolarising(dimension, strength).compose(decay)
     return None if np.allclose(noise.data, np.eye(dimension**2), atol=1e-15) else noise
 
 
@@ -70,7 +71,7 @@ def confusion(qubit: QubitCalibration) -> NDArray[np.float64]:
     return np.array([[1 - e0, e1], [e0, 1 - e1]])
 
 
-def _relaxation(qubit: QubitCalibration, seconds: float) -> SuperOp:
+def relaxation(qubit: QubitCalibration, seconds: float) -> SuperOp:
     """Amplitude damping and dephasing for some time, column-stacked (Nielsen and Chuang, section 8.3.5)."""
     decay = 1.0 if not qubit.t1_seconds else np.exp(-seconds / qubit.t1_seconds)
     t2 = min(qubit.t2_seconds or np.inf, 2 * (qubit.t1_seconds or np.inf))  # physics allows no more; some snapshots say more

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from backends.adapter import Run, Work
-from backends.device import Device
 from backends.errors import BackendError
+from backends.idling import device_of
 from backends.simulation import Outcome, Simulator
 from schemas.calibration import CalibrationUpdated
 from schemas.codec import decode, encode
@@ -35,7 +35,7 @@ class SimulationPool:
 
     def submit(self, calibration: CalibrationUpdated, work: Work) -> "Future[Outcome]":
         """Starts a work under a calibration; a broken pool is replaced first."""
-        task = (calibration.calibration_id, encode(calibration), work)
+        task = (_name(calibration), encode(calibration), work)
         with self._lock:
             try:
                 return self._started().submit(_simulate, *task)
@@ -49,7 +49,7 @@ class SimulationPool:
         Raises:
             BackendError: a process died while it started.
         """
-        encoded = [(calibration.calibration_id, encode(calibration)) for calibration in calibrations]
+        encoded = [(_name(calibration), encode(calibration)) for calibration in calibrations]
         with self._lock:
             futures = [self._started().submit(_warm, encoded) for _ in range(self.workers)]
         try:
@@ -78,9 +78,9 @@ class SimulationPool:
 _simulators: OrderedDict[str, Simulator] = OrderedDict()
 
 
-def _simulate(calibration_id: str, encoded: bytes, work: Work) -> Outcome:
+def _simulate(name: str, encoded: bytes, work: Work) -> Outcome:
     """In a pool process: the work on the device, whose simulator is kept."""
-    return _simulator(calibration_id, encoded).run(work)
+    return _simulator(name, encoded).run(work)
 
 
 def _warm(calibrations: list[tuple[str, bytes]]) -> None:
@@ -89,18 +89,23 @@ def _warm(calibrations: list[tuple[str, bytes]]) -> None:
     The pause makes the pool start its other processes for the other tasks, instead of giving this one all of them.
     """
     work = Work((_WARM_SOURCE,), (Run(0, 16),), seed=0)
-    for calibration_id, encoded in calibrations:
-        _simulator(calibration_id, encoded).run(work)
+    for name, encoded in calibrations:
+        _simulator(name, encoded).run(work)
     time.sleep(0.1)
 
 
-def _simulator(calibration_id: str, encoded: bytes) -> Simulator:
-    if calibration_id not in _simulators:
-        _simulators[calibration_id] = Simulator(Device(decode(CalibrationUpdated, encoded)))
+def _simulator(name: str, encoded: bytes) -> Simulator:
+    if name not in _simulators:
+        _simulators[name] = Simulator(device_of(decode(CalibrationUpdated, encoded)))
         if len(_simulators) > _SIMULATORS:
             _simulators.popitem(last=False)
-    _simulators.move_to_end(calibration_id)
-    return _simulators[calibration_id]
+    _simulators.move_to_end(name)
+    return _simulators[name]
+
+
+def _name(calibration: CalibrationUpdated) -> str:
+    """What a simulator is kept under: two providers may make other devices of one snapshot."""
+    return f"{calibration.provider}/{calibration.calibration_id}"
 
 
 def die_with_the_parent() -> None:

@@ -9,12 +9,13 @@ import numpy as np
 from backends.adapter import Fold, Run, Work
 from backends.cancellation import Cancellation
 from backends.decoupling import decoupled
-from backends.device import Compiled, Device, Operation
+from backends.device import WAIT, Compiled, Device, Operation
 from backends.errors import WorkRefusedError
 from backends.folding import folded
 from backends.forecast import Forecast, forecast
 from backends.frames import Frames
 from backends.timing import critical_path, execution_seconds
+from backends.waits import filled
 
 _KEPT = 32  # circuits with all their frames, some 500 kB each: the random runs of one follow each other
 # X and Y are read by turning them to Z; the phases that H and H S-dagger would leave behind cannot be seen
@@ -57,11 +58,14 @@ def prepare(device: Device, work: Work, run: Run) -> Prepared:
     read, places = plain.read, plain.places
     if run.decoupling:
         operations = decoupled(device, operations, run.decoupling)
+    if device.idles:
+        operations = filled(device, operations)
     readout = max(device.calibration.qubits[place].readout_seconds for place in places)
     gates = critical_path(operations, device.durations)
     seconds = execution_seconds(1, gates, readout)
     acting = [[pauli[-1 - qubit] != "I" for qubit in read] for pauli in run.paulis]
-    expected = forecast(device, operations, places, acting) if acting else None
+    gates_alone = [operation for operation in operations if operation.name != WAIT]
+    expected = forecast(device, gates_alone, places, acting) if acting else None
     return Prepared(operations, read, places, plain.columns, seconds, weight, expected)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
 
-from backends import aer, ibm_fake, mock
+from backends import aer, ibm_fake, idle, mock
 from backends.adapter import Backend
 from backends.errors import BackendError
 from backends.local import LocalBackend
@@ -35,6 +35,7 @@ def _ibm(name: str, pool: SimulationPool) -> Backend:
 
 FAMILIES: Mapping[str, tuple[str, Connect]] = MappingProxyType(
     {
+        "idle": ("idle:DEVICE", idle.connect),  # one of the devices above, with noise in its waits
         "ibm": ("ibm:DEVICE", _ibm),  # every device of IBM's cloud that the account can use
         "mock": ("mock:FAULT-N", mock.connect),
     }

@@ -146,7 +146,7 @@ class Simulator:
         for operation in operations:
             where = [place[qubit] for qubit in operation.qubits]
             circuit.append(gate(operation.name, operation.parameters), where, copy=False)
-            noise = self.device.noise(operation.name, operation.qubits, exact)
+            noise = self.device.after(operation, exact)
             if noise is not None:
                 circuit.append(noise, where, copy=False)
         return circuit

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from backends.device import Operation
+from backends.device import WAIT, Operation
 
 REPETITION_SECONDS = 250e-6
 """Pause between two shots in which qubits relax to |0>: IBM's `default_rep_delay`."""
@@ -14,13 +14,16 @@ def execution_seconds(shots: int, circuit_seconds: float, readout_seconds: float
 
 
 def critical_path(operations: Iterable[Operation], durations: Mapping[tuple[str, tuple[int, ...]], float]) -> float:
-    """Seconds from the first gate to the end of the last, every gate as early as its qubits allow; rz takes none."""
+    """Seconds from the first gate to the end of the last, every gate as early as its qubits allow.
+
+    rz takes none, a wait what it says.
+    """
     free: dict[int, float] = {}
     for operation in operations:
         if operation.name == "rz":
             continue
         qubits = operation.qubits
-        seconds = durations[operation.name, qubits]
+        seconds = operation.parameters[0] if operation.name == WAIT else durations[operation.name, qubits]
         if len(qubits) == 1:
             free[qubits[0]] = free.get(qubits[0], 0.0) + seconds
         else:

@@ -86,7 +86,7 @@ def noisy(device: Device, operations: Sequence[Operation], qubits: Sequence[int]
     for operation in operations:
         where = [place[qubit] for qubit in operation.qubits]
         circuit.append(gate(operation.name, operation.parameters), where, copy=False)
-        noise = device.noise(operation.name, operation.qubits, exact)
+        noise = device.after(operation, exact)
         if noise is not None:
             circuit.append(noise, where, copy=False)
     return circuit

@@ -5,6 +5,7 @@ stay and amplitude damping loses its direction.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ import stim  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from qiskit.quantum_info import SuperOp
 
-from backends.device import Device, Operation, gate
+from backends.device import WAIT, Device, Operation, gate
 from em.engines.engine import Floats, NoisyCircuit, refuse, seen, uncalibrated
 from em.engines.sampling import frequencies
 from em.engines.transfer import transfer, unitary
@@ -22,7 +23,7 @@ _SIGNS = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]
 
 _ROUNDING = 1e-9  # of angles that were computed: pi/2 as 1.5707963267948966
 
-Channels = dict[tuple[str, tuple[int, ...]], tuple[float, ...]]
+Channels = dict[Operation, tuple[float, ...]]
 
 
 class CliffordFrames:
@@ -68,9 +69,9 @@ class CliffordFrames:
 
     def _twirled(self, device: Device, operation: Operation) -> tuple[float, ...]:
         known = self._channels.setdefault(device, {})
-        key = (operation.name, operation.qubits)
+        key = operation if operation.name == WAIT else replace(operation, parameters=())
         if key not in known:
-            noise = device.noise(operation.name, operation.qubits, exact=True)
+            noise = device.after(operation, exact=True)
             known[key] = () if noise is None else pauli_chances(transfer(SuperOp(noise).data))
         return known[key]
 

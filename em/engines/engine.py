@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.device import Device, Operation
+from backends.device import WAIT, Device, Operation
 from em.errors import EmError
 from schemas.errors import InputError
 
@@ -80,7 +80,7 @@ def too_wide(circuit: NoisyCircuit, most: int, holder: str, instead: str) -> str
 
 def uncalibrated(device: Device, circuit: NoisyCircuit) -> str:
     """A sentence about a gate that the circuit asks for and the device does not have; empty if it has all."""
-    unknown = set(map(SITE, circuit.operations)) - device.gates.keys()
+    unknown = {(name, qubits) for name, qubits in set(map(SITE, circuit.operations)) - device.gates.keys() if name != WAIT}
     if not unknown:
         return ""
     name, qubits = min(unknown)

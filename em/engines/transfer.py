@@ -87,7 +87,7 @@ class Transfers:
         return np.stack([at[0], cosine, at[2] - (at[0] - cosine)])
 
     def _noise(self, operation: Operation) -> Floats:
-        noise = self._device.noise(operation.name, operation.qubits, exact=True)
+        noise = self._device.after(operation, exact=True)
         if noise is None:
             return np.eye(4 ** len(operation.qubits))
         return _lowest_first(transfer(SuperOp(noise).data), operation.qubits)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from backends.device import Device
 from backends.errors import BackendError
+from backends.idling import device_of
 from em.errors import MitigationFailedError
 from em.families import Instance
 from em.harness.columns import SCHEMA
@@ -167,4 +168,4 @@ def failed_row(about: Mapping[str, Any], error: Exception) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _device(encoded: bytes) -> Device:
-    return Device(decode(CalibrationUpdated, encoded))
+    return device_of(decode(CalibrationUpdated, encoded))

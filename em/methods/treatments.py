@@ -53,10 +53,11 @@ class Twirl:
 
 
 class Decoupling:
-    """Pulses that fill idle times and undo each other; on simulated devices it costs only, see `backends.decoupling`."""
+    """Pulses that fill idle times and undo each other; where waits are simulated without noise it costs only, see
+    `backends.decoupling`."""
 
     name = "dd"
-    version = "1"
+    version = "2"
     defaults: ClassVar[Parameters] = {"sequence": "XY4"}
 
     def check(self, parameters: Parameters) -> None:
