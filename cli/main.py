@@ -1,6 +1,7 @@
 """`quantumai`: the whole platform from a terminal. Exit status: 0 done, 1 not done (one sentence on stderr says why), 2 misused."""
 
 import logging
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -82,7 +83,8 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # `quantumai tail … | head`: click ends quietly
             raise
         except EXPECTED as error:
-            typer.secho(f"quantumai: {_sentence(error)}", err=True, fg=typer.colors.RED)
+            colour = None if os.environ.get("NO_COLOR") else typer.colors.RED
+            typer.secho(f"quantumai: {_sentence(error)}", err=True, fg=colour)
             raise typer.Exit(1) from error
 
 

@@ -8,8 +8,9 @@ from collections import namedtuple
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from cli.main import COMMANDS, _load
+from cli.main import COMMANDS, _load, app
 from streams.broker import free_port
 from streams.platform_status import PlatformStatus
 
@@ -111,6 +112,14 @@ def test_what_the_operating_system_refuses_is_said_without_its_number(quantumai,
     monkeypatch.setattr("cli.platform.ask", refused)
     said = quantumai("status")
     assert (said.exit_code, said.stderr) == (1, f"quantumai: {sentence}\n")
+
+
+@pytest.mark.parametrize(("wish", "coloured"), [("1", False), ("", True)])
+def test_who_wants_no_colour_gets_none(quantumai, monkeypatch, wish, coloured):
+    monkeypatch.setenv("NO_COLOR", wish)
+    monkeypatch.setenv("QUANTUMAI_PARTITIONS", "0")
+    said = CliRunner().invoke(app, ["status"], color=True)
+    assert said.exit_code == 1 and ("\x1b" in said.stderr) == coloured
 
 
 def test_a_full_disk_is_said_before_a_token_is_half_made(quantumai, monkeypatch, tmp_path):
