@@ -83,8 +83,8 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # `quantumai tail … | head`: click ends quietly
             raise
         except EXPECTED as error:
-            colour = None if os.environ.get("NO_COLOR") else typer.colors.RED
-            typer.secho(f"quantumai: {_sentence(error)}", err=True, fg=colour)
+            said = f"quantumai: {_sentence(error)}"
+            typer.echo(said if os.environ.get("NO_COLOR") else typer.style(said, fg=typer.colors.RED), err=True)
             raise typer.Exit(1) from error
 
 
