@@ -59,6 +59,10 @@ _KINDS: Mapping[Kind, tuple[str, ...]] = {  # {v} is the value, {of} its name
 }
 
 
+SHAPES = 256
+"""Of a source: each set of keys has a function of its own, up to here, so that nobody can make us compile for ever."""
+
+
 def compiled(fields: Sequence[Field], constants: Mapping[str, Any], rename: Callable[[str], str] = str) -> Map:
     """The function that makes an OCSF event of a source's.
 
@@ -67,6 +71,22 @@ def compiled(fields: Sequence[Field], constants: Mapping[str, Any], rename: Call
         constants: paths in the event and what always stands there, such as `class_uid`.
         rename: how this shape of the source writes a key.
     """
+    general, shapes = _function(fields, constants, rename), dict[tuple[str, ...], Map]()
+
+    def mapped(source: Event) -> Event:
+        keys = tuple(source)
+        special = shapes.get(keys)
+        if special is None:
+            special = general
+            if len(shapes) < SHAPES:
+                there = [field for field in fields if field.by is not None or rename(field.steps[0]) in source]
+                special = shapes[keys] = _function(there, constants, rename)
+        return special(source)
+
+    return mapped
+
+
+def _function(fields: Sequence[Field], constants: Mapping[str, Any], rename: Callable[[str], str]) -> Map:
     names: dict[str, Any] = {"wrong": _wrong, "LONGEST": LONGEST_SECONDS, "NOTHING": {}}
     lines = ["def mapped(source):"]
     parents: dict[tuple[str, ...], str] = {(): "source"}

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from threat.errors import LineError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
-"""Below which number it counts seconds, milliseconds, microseconds (above: nanoseconds), and how many microseconds one is.
-
-Each holds from 1973 to beyond the year 5000.
+_SECONDS = 1e11
+_UNITS = ((1e14, 1_000), (1e17, 1))
+"""Below `_SECONDS` a number counts seconds, below these milliseconds, microseconds (above: nanoseconds), and how many microseconds
+one is. Each holds from 1973 to beyond the year 5000.
 """
 
 
@@ -29,7 +29,7 @@ def moment(value: object) -> datetime:
         if type(value) is str:
             when = datetime.fromisoformat(value)
         elif type(value) is int or type(value) is float:
-            when = _EPOCH + timedelta(0, 0, _microseconds(value))
+            when = _EPOCH + (timedelta(0, value) if value < _SECONDS else timedelta(0, 0, _microseconds(value)))
         else:
             raise LineError("it has no timestamp" if value is None else f"its timestamp is {_shown(value)}, which is no time")
     except OverflowError:
