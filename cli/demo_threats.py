@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.markup import escape
 from cli import screen
 from cli.feed import feed_files
 from schemas.dead_letter import DeadLetter
+from schemas.manifests import ManifestSigned
 from schemas.threats import ThreatEscalated, ThreatObserved, ThreatScored
 from streams.client import Client
 from threat.escalation import OPEN
@@ -60,18 +62,35 @@ async def show_threats(client: Client) -> tuple[Group, list[str]]:
     counts = ", ".join(f"{levels[level]} {level}" for level in reversed(LEVELS) if levels[level])
     summary = f"{len(found)} events scored: {counts}; {len(dead)} lines that could not be read are in dead.letter"
     table = screen.table(
-        "entity", "level", "technique", "boosting", "VQC, exact", "backend", "shots", "VQC, backend", "what it rests on"
+        "entity", "level", "technique", "boosting", "VQC, exact", "backend", "shots", "VQC, backend", "signed in the log at"
     )
     answered = [scored for scored in found.values() if any(each.escalated for each in scored)]
-    for scored in answered[:SHOWN]:
-        table.add_row(*(escape(cell) for cell in _row(scored)))
+    shown = answered[:SHOWN]
+    signed = await _manifests(client, {scored[0].event_id: len(scored) for scored in shown})
+    for scored in shown:
+        table.add_row(*(escape(cell) for cell in _row(scored, signed[scored[0].event_id])))
     over = sum("budget" in (scored[-1].fallback_reason or "") for scored in found.values())
     problems = [] if found and answered else ["no threat was escalated"]
     problems += [f"{len(open_)} escalations are open"] if (open_ := [each for each in answered if len(each) != 2]) else []
+    unsigned = sum(len(signed[scored[0].event_id]) < len(scored) for scored in shown)
+    problems += [f"{unsigned} of the escalated threats shown lack a signed manifest"] if unsigned else []
     return Group(summary, table, f"{over} more were over the budget of escalations and are marked"), problems
 
 
-def _row(scored: list[ThreatScored]) -> tuple[str, ...]:
+async def _manifests(client: Client, due: Mapping[str, int]) -> Mapping[str, list[int]]:
+    """The places in the log of the manifests of each event's scores, once all are signed; what there is after a minute."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while True:
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        async for signed in client.records(ManifestSigned):
+            if signed.record.event_topic == ThreatScored.topic and signed.record.subject in due:
+                found[signed.record.subject].append(signed.record.index)
+        if all(len(found[event]) >= count for event, count in due.items()) or asyncio.get_running_loop().time() > deadline:
+            return found
+        await asyncio.sleep(0.3)
+
+
+def _row(scored: list[ThreatScored], signed: list[int]) -> tuple[str, ...]:
     last = orjson.loads(scored[-1].finding)
     opinions = last["evidences"][0]["data"]["models"]
     technique = next((attack["technique"]["uid"] for attack in last["finding_info"].get("attacks", ())), "")
@@ -81,8 +100,9 @@ def _row(scored: list[ThreatScored]) -> tuple[str, ...]:
     device: dict[str, Any] = next((opinion for opinion in opinions if "shots" in opinion), {})
     said = [f"{opinion['probability']:.3f}" if opinion else "" for opinion in (opinions[0], exact, device)]
     where = (str(device.get("backend", "")), str(device.get("shots", "")))
-    error = f"{device['standard_error']:.3f}" if device else escape(last["status_detail"])
-    return scored[-1].entity, scored[-1].risk_level, technique, said[0], said[1], *where, said[2], error
+    answer = f"{said[2]} ± {device['standard_error']:.3f}" if device else last["status_detail"]
+    places = ", ".join(map(str, signed))
+    return scored[-1].entity, scored[-1].risk_level, technique, said[0], said[1], *where, answer, places
 
 
 def _from_feed(letter: DeadLetter) -> bool:
