@@ -1,10 +1,16 @@
-"""The key store that a local platform signs with: token, PIN file, keys and trust root in the platform's folder."""
+"""The key store that a local platform signs with: token, PIN file, keys and trust root in the platform's folder.
 
+python -m cli.token      # makes them by the settings: what runs once beside containers
+"""
+
+import sys
 from collections.abc import Mapping
 
 from api.key_store import TRUST, open_or_make, token_folder
+from kms.errors import KmsError
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE
+from streams.errors import StreamsError
 from streams.settings import Settings
 
 __all__ = ["TRUST", "open_or_make", "prepare", "token_folder"]
@@ -22,3 +28,10 @@ def prepare(settings: Settings) -> Mapping[str, str]:
         key.sign(b"can this token sign with the keys of this key ring?")  # before trust is put into them
     ring.public().save(settings.home / TRUST)
     return environment
+
+
+if __name__ == "__main__":
+    try:
+        prepare(Settings.load())
+    except (StreamsError, KmsError) as error:
+        sys.exit(str(error))

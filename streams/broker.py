@@ -64,7 +64,7 @@ class LocalBroker:
             advertise: host name that clients are told; `host` when not given.
             logs: folder for kafka.log and kafka.out; `folder`/logs when not given.
             jars: folder with Kafka's jars; the one that `make setup` fills when not given.
-            java: see `find_java`.
+            java: that of the settings when not given, else see `find_java`.
             heap: the JVM's -Xmx.
             optimise: let the JVM's second compiler run: slower start, more memory, less CPU per record under long load.
         """
@@ -72,8 +72,9 @@ class LocalBroker:
         self.host, self.advertise = host, advertise or host
         self.port = port or free_port()
         self.logs = (logs or folder / "logs").resolve()
-        self.jars = (jars or Settings.load().kafka_libs).resolve()
-        self.java, self.heap, self.optimise = java, heap, optimise
+        settings = Settings.load()
+        self.jars = (jars or settings.kafka_libs).resolve()
+        self.java, self.heap, self.optimise = java or settings.java, heap, optimise
         self.process: subprocess.Popen[bytes] | None = None
         self._logged = 0
 

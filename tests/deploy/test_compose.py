@@ -91,6 +91,19 @@ def test_the_pin_is_a_secret_that_only_the_signing_services_get(services: dict[s
         assert secret == [], name
 
 
+@pytest.mark.parametrize("name", ["keys", "topics"])
+def test_a_service_that_cannot_do_its_one_thing_says_why_in_a_sentence(
+    services: dict[str, dict[str, Any]], tmp_path: Path, name: str
+) -> None:
+    _, *arguments = services[name]["entrypoint"]
+    wrong = {"QUANTUMAI_HOME": str(tmp_path), "QUANTUMAI_PKCS11_MODULE": str(tmp_path / "none"), "QUANTUMAI_BROKERS": "127.0.0.1:1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **wrong}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.search("no PKCS#11 module|no Kafka broker answers", done.stderr.splitlines()[-1])
+
+
 def test_every_setting_that_a_service_gets_exists(services: dict[str, dict[str, Any]]) -> None:
     known = {f"QUANTUMAI_{name.upper()}" for name in Settings.model_fields}
     for name, service in services.items():

@@ -163,6 +163,13 @@ def _java(folder: Path, script: str) -> Path:
     return java
 
 
+def test_the_java_of_the_settings_is_the_one_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = _java(tmp_path, """echo 'openjdk version "11.0.21" 2023-10-17' >&2""")
+    monkeypatch.setenv("QUANTUMAI_JAVA", str(old))
+    with pytest.raises(BrokerError, match=f"{old} is too old"):
+        LocalBroker(tmp_path / "home").command()
+
+
 @pytest.mark.parametrize("version", ["11.0.21", "1.8.0_392"])
 def test_a_java_that_is_too_old_is_said(tmp_path: Path, version: str) -> None:
     old = _java(tmp_path, f"""echo 'openjdk version "{version}" 2023-10-17' >&2""")
