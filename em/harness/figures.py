@@ -17,10 +17,12 @@ _MARKS = "osD^vP*Xhd"
 def styles(methods: Sequence[str]) -> Mapping[str, dict[str, object]]:
     """How each method is drawn, the same in all figures; the control in black and dashed."""
     others = [method for method in methods if method != CONTROL]
-    drawn: dict[str, dict[str, object]] = {
-        method: {"color": _COLOURS[place % len(_COLOURS)], "marker": _MARKS[place % len(_MARKS)], "linewidth": 1.4}
-        for place, method in enumerate(others)
-    }
+    drawn: dict[str, dict[str, object]] = {}
+    for place, method in enumerate(others):
+        again, colour = divmod(place, len(_COLOURS))
+        drawn[method] = {"color": _COLOURS[colour], "marker": _MARKS[(place + again) % len(_MARKS)], "linewidth": 1.4}
+        if again:  # every second round is open and dotted
+            drawn[method] |= {"markerfacecolor": "white", "linestyle": ":"}
     drawn[CONTROL] = {"color": "black", "marker": "o", "linewidth": 2.2, "linestyle": "--", "zorder": 5}
     return drawn
 

@@ -15,6 +15,7 @@ from backends.simulation import Simulator
 from em.families import FAMILIES
 from em.harness.columns import COLUMNS
 from em.harness.events import events
+from em.harness.figures import styles
 from em.harness.plan import Scope
 from em.harness.store import Store
 from em.harness.summary import lines
@@ -154,3 +155,9 @@ def test_abstaining_is_a_result_and_no_event(tmp_path: Path, monkeypatch: pytest
     assert {event.method for event in events(store.read())} == {"raw"}
     [line] = [line for line in lines(store.read()) if line.key[1] == "readout"]
     assert (line.values, line.abstained) == (0, 2) and np.isnan(line.error)
+
+
+def test_no_two_methods_look_the_same_in_a_figure() -> None:
+    drawn = styles(sorted(METHODS))
+    looks = {(each["color"], each["marker"], each.get("linestyle")) for each in drawn.values()}
+    assert len(looks) == len(METHODS) == len(drawn) > 20
