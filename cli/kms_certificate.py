@@ -1,6 +1,6 @@
 """The platform's CA: its keys are in the token, and each certificate that it issues is an entry of the audit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cryptography import x509
 
@@ -8,16 +8,11 @@ from cli.kms_audit import record
 from cli.token import open_or_make
 from kms.keyring import KeyRing
 from kms.keys import Key
-from kms.tls.authority import CA_ALGORITHMS, CA_USE, LEAF_LIFETIME, Authority
-from kms.tls.leaves import Credential
+from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority
 from streams.settings import Settings
 
 CA_FILE = "tls-ca.pem"
 """The CA certificates, in the platform's folder."""
-
-LIFETIME = LEAF_LIFETIME
-
-_SERVICE_ALGORITHM = "ECDSA-P256"  # what Python's ssl module can serve with on every OpenSSL
 
 
 def ca_ring(chosen: Settings) -> KeyRing:
@@ -34,9 +29,3 @@ def authority(chosen: Settings, ring: KeyRing) -> Callable[[], Authority]:
         record(chosen, ring, "issue", key=key.public, detail=detail)
 
     return lambda: Authority.open(chosen.home / CA_FILE, ring.ensure(CA_USE, CA_ALGORITHMS), issued)
-
-
-def issuer(chosen: Settings, names: Sequence[str]) -> Callable[[], Credential]:
-    """Makes a key of the key service, in memory, and a certificate for it."""
-    current = authority(chosen, ca_ring(chosen))
-    return lambda: current().issue(_SERVICE_ALGORITHM, names)

@@ -1,7 +1,8 @@
 """`quantumai kms serve`: the key service over TLS."""
 
 from cli.options import Home, settings
-from cli.serving import ClientCa, Host, Names, Plain, Port, TlsCert, TlsKey, serve_over_tls
+from cli.serving import ClientCa, Host, Names, Plain, Port, TlsCert, TlsKey, TlsPolicy, serve_over_tls
+from kms.tls.policies import DEFAULT
 
 
 def serve(
@@ -13,6 +14,7 @@ def serve(
     tls_key: TlsKey = None,
     client_ca: ClientCa = None,
     plain: Plain = False,
+    tls_policy: TlsPolicy = DEFAULT,
     home: Home = None,
 ) -> None:
     """Serve keys by REST until Ctrl-C: sign, verify, encapsulate, decapsulate, rotate, read the audit.
@@ -32,4 +34,6 @@ def serve(
         tls_key=tls_key,
         client_ca=client_ca,
         plain=plain,
+        policy_name=tls_policy,
+        audited=True,
     )

@@ -3,6 +3,7 @@
 import base64
 import json
 import signal
+import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,10 @@ from running import BASE, MODULES, ClientCa, Service
 from test_door import assert_problem
 
 from api.roles import Role
+from kms.tls.authority import read_roots
+from kms.tls.channel import connect
+from kms.tls.contexts import client_context
+from kms.tls.policies import policy
 
 DATA = base64.b64encode(b"data").decode()
 
@@ -341,3 +346,44 @@ def test_without_tls_only_the_loopback_address_is_served(tmp_path):
     assert "come together" in service.command("kms", "serve", "--tls-cert", "x", status=2)
     assert "are no certificate and its key" in service.command("kms", "serve", "--tls-cert", "x", "--tls-key", "y", status=1)
     service.end()
+
+
+def test_the_service_itself_speaks_hybrid_tls_with_ml_dsa_certificates_and_records_the_handshake(kms):
+    """By a client that refuses everything classical; what is asked through it is answered as to any other."""
+    rules = policy("pqc-required")
+    context = client_context(rules, read_roots(kms.home / "tls-ca.pem"))
+    before = len(kms.audit())
+    channel, handshake = connect(context, "localhost", kms.port, rules.name)
+    found = handshake.negotiated
+    assert (found.group, found.certificate, found.post_quantum) == ("X25519MLKEM768", "ML-DSA-65", True)
+    head = f"GET {BASE}/keys HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {kms.token('auditor')}\r\n"
+    channel.send(f"{head}Connection: close\r\n\r\n".encode())
+    answer = b""
+    while part := channel.receive():
+        answer += part
+    channel.close()
+    assert answer.startswith(b"HTTP/1.1 200") and b'"kid"' in answer
+    shaken, asked = [entry for entry in kms.audit()[before:] if entry["action"] in ("tls.handshake", "list_keys")]
+    assert (shaken["outcome"], shaken["algorithm"]) == ("SUCCESS", "X25519MLKEM768+ML-DSA-65")
+    assert asked["source"] == shaken["source"] == "127.0.0.1"
+
+
+def test_what_is_no_tls_is_refused_and_recorded_and_the_service_goes_on(kms):
+    before = len(kms.audit())
+    with socket.create_connection(("localhost", kms.port), timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while plain.recv(65536):
+            pass
+    assert kms.ask("GET", "/keys", "auditor").status_code == 200
+    [refused] = [entry for entry in kms.audit()[before:] if entry["action"] == "tls.handshake" and entry["outcome"] == "DENIED"]
+    assert "the server refused" in refused["detail"]
+
+
+def test_a_body_of_a_megabyte_comes_through_in_both_directions(kms):
+    kms.command("kms", "create", "large/Ed25519")
+    data = base64.b64encode(bytes(700_000)).decode()
+    assert kms.ask("POST", "/keys/large:Ed25519/sign", "signer", json={"data": data}).status_code == 200
+    assert kms.ask("POST", "/keys/large:Ed25519/sign", "signer", json={"data": data * 2}).status_code == 413
+    with kms.client() as client:
+        openapi = [client.get("/openapi.json") for _ in range(3)]
+    assert [answer.status_code for answer in openapi] == [200] * 3 and len(openapi[0].content) > 10_000
