@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import kms_audit, kms_import, kms_serve, screen
+from cli import kms_audit, kms_import, kms_serve, kms_unlock, screen
 from cli.key_ring import KIND, Kind, changer, done, existing_ring, kind_of, time_text, writer
 from cli.kms_audit import recorded
 from cli.options import AsJson, Home, settings
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.add_typer(kms_audit.app, name="audit")
 app.command("serve")(kms_serve.serve)
 app.command("import")(kms_import.import_key)
+app.command("unlock")(kms_unlock.unlock)
 
 _STATES = {"active": "green", "pre-active": "cyan", "revoked": "red", "destroyed": "dim"}
 _SPAN = re.compile(r"(\d+)([smhd])")

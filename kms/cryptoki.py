@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pkcs11 import TokenFlag, exceptions
 
 from kms.errors import MechanismMissing, ModuleMissing, TokenBusy, TokenError, TokenLocked, TokenMissing, WrongPin
 from kms.inside import attributes
+from kms.modules import soft_token
 
 T = TypeVar("T")
 
@@ -20,10 +21,14 @@ T = TypeVar("T")
 _LOCK = threading.RLock()
 
 _UNTOLD = "how many tries are left it does not say (PKCS#11 has flags only: few, one, none), and too many wrong PINs lock it"
-_TRIES = {
-    TokenFlag.USER_PIN_FINAL_TRY: "one more wrong PIN locks it",
-    TokenFlag.USER_PIN_COUNT_LOW: "a few more wrong PINs lock it",
+_FINAL, _LOW, _MORE = TokenFlag.USER_PIN_FINAL_TRY, TokenFlag.USER_PIN_COUNT_LOW, TokenFlag(0)
+_TRIES = {_FINAL: "one more wrong PIN locks it", _LOW: "a few more wrong PINs lock it", _MORE: _UNTOLD}
+_NEVER = "this token counts no tries and is never locked"
+_KNOWN_TRIES: Mapping[str, Mapping[TokenFlag, str]] = {
+    "kryoptic": {_FINAL: "1 of 10 tries is left", _LOW: "2 or 3 of 10 tries are left", _MORE: "4 or more of 10 tries are left"},
+    "softhsm": {_FINAL: _NEVER, _LOW: _NEVER, _MORE: _NEVER},
 }
+"""What the flags mean where that is known: by tokens of this project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Cryptoki:
                 except exceptions.UserAlreadyLoggedIn:
                     session = token.open(rw=True, attribute_mapper=attributes())
                 except exceptions.PinIncorrect:
-                    raise _wrong_pin(label, token.slot.get_token().flags) from None
+                    raise _wrong_pin(module, label, token.slot.get_token().flags) from None
             return cls(module, label, token.slot, session)
 
     def device(self) -> Device:
@@ -112,16 +117,42 @@ def told(label: str) -> Iterator[None]:
         raise TokenError(f"token {label!r} failed with {type(error).__name__}{f': {error}' if str(error) else ''}") from error
 
 
-def _wrong_pin(label: str, flags: TokenFlag) -> WrongPin | TokenLocked:
+def unlock(module: Path, label: str, so_pin: str, pin: str) -> None:
+    """Sets the user's PIN of a token, which also opens one that was locked after wrong ones.
+
+    Raises:
+        ModuleMissing, TokenMissing: as `Cryptoki.login`.
+        WrongPin: the token refuses the security officer's PIN.
+        TokenError: it refuses otherwise.
+    """
+    with _LOCK:
+        token = _find(_load(module), module, label)
+        with told(label):
+            try:
+                session = token.open(rw=True, so_pin=so_pin)
+            except exceptions.PinIncorrect:
+                raise WrongPin(
+                    f"token {label!r} refuses the security officer's PIN; too many wrong ones may lock that one, too, and only "
+                    "initialising the token anew, without its keys, opens it then"
+                ) from None
+            try:
+                session.init_pin(pin)
+            finally:
+                session.close()
+
+
+def _wrong_pin(module: Path, label: str, flags: TokenFlag) -> WrongPin | TokenLocked:
     """PKCS#11 has no number of the tries that are left, only flags: few, one, none. Not every token raises the first two."""
     if flags & TokenFlag.USER_PIN_LOCKED:
         return _locked(label)
-    left = next((said for flag, said in _TRIES.items() if flags & flag), _UNTOLD)
+    kind = soft_token(module)
+    tries = _KNOWN_TRIES[kind.mark] if kind else _TRIES
+    left = next((said for flag, said in tries.items() if flags & flag), tries[_MORE])
     return WrongPin(f"token {label!r} refuses the PIN; check QUANTUMAI_TOKEN_PIN or the PIN file: {left}")
 
 
 def _locked(label: str) -> TokenLocked:
-    return TokenLocked(f"token {label!r} is locked after too many wrong PINs; its security officer must set a new one")
+    return TokenLocked(f"token {label!r} is locked after too many wrong PINs; `quantumai kms unlock` unlocks it (needs the SO PIN)")
 
 
 def _load(module: Path) -> Any:

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from kms import cryptoki
 from kms.cryptoki import Cryptoki, Device
 from kms.errors import PinMissing
 from kms.importing import PrivateKey
@@ -80,3 +81,21 @@ def open_token(module: Path, label: str, pin: str, folder: Path | None = None) -
         os.environ.update(environment(module, folder))
     with login_alone(module):
         return Pkcs11Token(Cryptoki.login(module, label, pin))
+
+
+def unlock_token(module: Path, label: str, so_pin: str, pin: str, folder: Path | None = None) -> None:
+    """Gives a token that was locked after too many wrong PINs its user's PIN anew; or another one.
+
+    Args:
+        module, label, folder: as `open_token`.
+        so_pin: the security officer's PIN.
+        pin: the user's from now on.
+
+    Raises:
+        ModuleMissing, TokenMissing: as `open_token`.
+        WrongPin: the security officer's PIN is wrong.
+    """
+    if folder is not None:
+        os.environ.update(environment(module, folder))
+    with login_alone(module):
+        cryptoki.unlock(module, label, so_pin, pin)

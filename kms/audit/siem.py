@@ -30,6 +30,7 @@ _ACTIVITIES: Mapping[str, tuple[int, str]] = {
     "deprecate": (3, "Update"),
     "revoke": (3, "Update"),
     "policy": (3, "Update"),
+    "unlock": (3, "Update"),
     "policy.apply": (3, "Update"),
     "migrate.start": (3, "Update"),
     "migrate.advance": (3, "Update"),
