@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +19,12 @@ from policy.errors import PolicyError
 from policy.store import SHIPPED, current, promote, remember
 
 if TYPE_CHECKING:
+    from policy.achieved import Achieved
     from policy.evaluation import Figures
     from policy.examples import Examples
     from policy.experience import Experience
     from policy.model import Model
     from schemas.calibration import CalibrationUpdated
-    from schemas.mitigation import EmMeasured
 
 
 def train(
@@ -31,7 +32,9 @@ def train(
     data: Data = HOME,
     models: Store = None,
     results: Annotated[Path | None, typer.Option(help="Folder of `em run`, or a night's: learn from its errors, too.")] = None,
-    from_topics: Annotated[bool, typer.Option("--from-topics", help="Learn from the platform's em.measured events, too.")] = False,
+    from_topics: Annotated[
+        bool, typer.Option("--from-topics", help="Learn from the platform's job.completed and em.measured events, too.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of forests and draws.")] = 0,
     ship: Annotated[bool, typer.Option("--ship", help="Put it into the package, in place of the model that ships.")] = False,
     home: Home = None,
@@ -161,30 +164,36 @@ def _promote(root: Path, folder: Path, known: "Examples", held: "list[Figures]",
 def _experience(results: Path | None, *, from_topics: bool) -> "Experience | None":
     if results is None and not from_topics:
         return None
-    from policy.experience import experience  # noqa: PLC0415 - simulation takes seconds to import
+    from policy.achieved import nightly  # noqa: PLC0415 - simulation takes seconds to import
+    from policy.experience import experience  # noqa: PLC0415
 
-    events, calibrations = _from_topics() if from_topics else ([], _shipped_calibrations())
+    left_out = Counter[str]()
+    achieved, calibrations = _from_topics(left_out) if from_topics else ([], _shipped_calibrations())
     if results is not None:
         from em.harness.events import events as measured  # noqa: PLC0415
         from em.harness.store import Store as Results  # noqa: PLC0415
 
-        events = [*events, *measured(Results(results).read())]
-    seen = experience(events, calibrations)
-    typer.echo(f"{int(seen.draws.sum()):,} measured errors are learned from")
+        achieved = [*achieved, *nightly(measured(Results(results).read()), left_out)]
+    seen = experience(achieved, calibrations, left_out)
+    typer.echo(f"{int(seen.draws.sum()):,} achieved errors are learned from")
     for reason, count in seen.left_out.items():
         typer.echo(f"left out: {count:,} of {reason}")
     return seen
 
 
-def _from_topics() -> "tuple[Iterable[EmMeasured], Mapping[str, CalibrationUpdated]]":
+def _from_topics(left_out: Counter[str]) -> "tuple[Iterable[Achieved], Mapping[str, CalibrationUpdated]]":
+    from policy.achieved import completed, nightly  # noqa: PLC0415
     from schemas.calibration import CalibrationUpdated as Calibration  # noqa: PLC0415
-    from schemas.mitigation import EmMeasured as Measured  # noqa: PLC0415
+    from schemas.jobs import JobCompleted, JobRequested  # noqa: PLC0415
+    from schemas.mitigation import EmMeasured  # noqa: PLC0415
     from streams.sync_client import SyncClient  # noqa: PLC0415
 
     with SyncClient(source="/clients/policy") as client:
-        calibrations = [each.record for each in client.records(Calibration)]
-        events = [each.record for each in client.records(Measured)]
-    return events, {each.calibration_id: each for each in calibrations}
+        calibrations = {each.record.calibration_id: each.record for each in client.records(Calibration)}
+        jobs = {each.record.job_id: each.record for each in client.records(JobRequested)}
+        achieved = [*nightly((each.record for each in client.records(EmMeasured)), left_out)]
+        achieved += completed((each.record for each in client.records(JobCompleted)), jobs, left_out)
+    return achieved, calibrations
 
 
 def _shipped_calibrations() -> "Mapping[str, CalibrationUpdated]":

@@ -26,6 +26,7 @@ from policy.choice import AUTOMATIC
 from policy.device import Device as Outline
 from policy.errors import PolicyError
 from policy.features import NAMES
+from policy.model import FORMAT
 from policy.places import Place, made, places
 from policy.seen import Seen
 from policy.truth import Truth, truths
@@ -111,7 +112,7 @@ def rows(place: Place, days: Path | None, seed: int, index: int, circuits: int) 
                 **asdict(drawn),
             }
             case = {**about, "circuit_hash": instance.circuit_hash}
-            seen = [Seen(device, outline, instance, number) for number in range(len(exact))]
+            seen = [Seen(device, outline, instance.source, observable) for observable in instance.observables]
             for budget in BUDGETS:
                 shots = shots_per_run(instance, budget)
                 for number, truth in enumerate(exact):
@@ -181,5 +182,5 @@ SCHEMA = pa.schema(
         ("features", pa.list_(pa.float32())),
         *((f"{kind} {name}", pa.float32()) for kind in ("error", "rmse", "control") for name in AUTOMATIC),
     ],
-    metadata={"features": json.dumps(list(NAMES)), "methods": json.dumps(list(AUTOMATIC))},
+    metadata={"format": str(FORMAT), "features": json.dumps(list(NAMES)), "methods": json.dumps(list(AUTOMATIC))},
 )

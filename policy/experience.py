@@ -1,38 +1,35 @@
-"""What was measured of methods, for learning and for watching: `em.measured` events against what a model expects.
+"""What was achieved, for learning and for watching: errors of runs against what a model expects.
 
-An event names its circuit by a hash; circuits are drawn again from the families to find it. Errors of one run are noisy: those of
-the same circuit, observable, device, method and shots are averaged, and what a logarithm of so few falls short of is added.
+Errors of one run are noisy: those of the same circuit, observable, device, method and shots are averaged, and what a logarithm of
+so few falls short of is added.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from backends.device import Device
 from backends.errors import BackendError
-from em.families import FAMILIES, Instance
+from policy.achieved import Achieved
 from policy.choice import AUTOMATIC
-from policy.demand import Demand
-from policy.features import NAMES, table
+from policy.device import Device as Outline
+from policy.features import NAMES
 from policy.model import Model
-from policy.placement import Placement, placed
-from policy.prior import prior
+from policy.seen import Seen
 from schemas.calibration import CalibrationUpdated
 from schemas.errors import InputError
-from schemas.jobs import JobRequested
-from schemas.mitigation import EmMeasured
+from schemas.jobs import Observable
 
 Floats = NDArray[np.float64]
 
-SEARCHED = 200
-"""Circuits of each family and seed among which a hash is looked for."""
-
-ONE_DRAW = 0.41
-"""log E|x| - E log |x| of one normal draw; of a mean over n, about a n-th of it."""
+_BIAS, _DEVIATION = NAMES.index("bias"), NAMES.index("deviation")
+_RATIOS = np.linspace(0.0, 8.0, 161)  # bias / deviation; beyond, one draw is as good as many
+_DRAWS = norm.ppf((np.arange(4096) + 0.5) / 4096)
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Experience:
         errors: (rows,) mean |error| in units of the observable's bound.
         backend: (rows,) names.
         draws: (rows,) runs behind each error.
-        left_out: events that nothing could be learned from, by reason.
+        left_out: runs that nothing could be learned from, by reason.
     """
 
     features: NDArray[np.float32]
@@ -56,7 +53,8 @@ class Experience:
     @property
     def targets(self) -> Floats:
         """(rows,) what a forest is fitted to: log (error / the closed form's)."""
-        return np.asarray(np.log(np.maximum(self.errors, 1e-6)) + ONE_DRAW / self.draws - self.features[:, 0])
+        ratios = np.exp(self.features[:, _BIAS] - self.features[:, _DEVIATION])
+        return np.asarray(np.log(np.maximum(self.errors, 1e-6)) + short(ratios) / self.draws - self.features[:, 0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +79,27 @@ class Drift:
         return bool(size > max(3 * self.error, np.log(1.2)))
 
 
-def experience(
-    events: Iterable[EmMeasured], calibrations: Mapping[str, CalibrationUpdated], seeds: Iterable[int] = (0,)
-) -> Experience:
-    """What the events teach.
+def experience(achieved: Iterable[Achieved], calibrations: Mapping[str, CalibrationUpdated], left_out: Counter[str]) -> Experience:
+    """What runs teach.
 
     Args:
-        events: of any methods, families and devices.
+        achieved: errors of single runs.
         calibrations: by calibration_id.
-        seeds: that circuits may have been drawn with.
+        left_out: counts runs that nothing can be learned from, by reason.
     """
-    grouped: dict[tuple[str, str, str, str, str, int], list[float]] = defaultdict(list)
-    left_out: dict[str, int] = defaultdict(int)
-    for event in events:
-        if event.method not in AUTOMATIC:
-            left_out["a method that is not chosen automatically"] += 1
-        elif event.calibration_id not in calibrations:
+    grouped: dict[tuple[str, Observable, str, str, int], list[float]] = defaultdict(list)
+    for run in achieved:
+        if run.calibration_id not in calibrations:
             left_out["a calibration that is not known"] += 1
         else:
-            place = event.family, event.circuit_hash, event.observable, event.calibration_id, event.method, event.budget
-            grouped[place].append(abs(event.value - event.ideal) / (event.bound or 1.0))
-    known, found = _Places(calibrations, tuple(seeds)), []
-    for (family, circuit, observable, calibration_id, method, shots), errors in grouped.items():
-        row = known.row(family, circuit, observable, calibration_id, method=method, shots=shots)
-        if row is None:
-            left_out["a circuit that is not among the first of its family, or does not fit"] += len(errors)
+            grouped[run.source, run.observable, run.calibration_id, run.method, run.shots].append(run.error)
+    known, found = _Places(calibrations), []
+    for (source, observable, calibration_id, method, shots), errors in grouped.items():
+        seen = known.seen(source, observable, calibration_id)
+        if seen is None:
+            left_out["a circuit that does not fit the device any more"] += len(errors)
         else:
+            row = seen.features(dict.fromkeys(AUTOMATIC, shots))[AUTOMATIC.index(method)]
             found.append((row, np.mean(errors), calibrations[calibration_id].backend, len(errors)))
     rows, means, backends, draws = zip(*found, strict=True) if found else ((), (), (), ())
     features = np.array(rows, dtype=np.float32).reshape(len(rows), len(NAMES))
@@ -126,51 +119,35 @@ def drifts(model: Model, seen: Experience) -> list[Drift]:
     return sorted(found, key=lambda each: -abs(np.log(each.ratio)))
 
 
+def short(ratios: Floats) -> Floats:
+    """log E|x| - E log |x| of one draw of a normal x by its |mean| / standard deviation; of a mean over n, about a n-th of it."""
+    return np.interp(ratios, _RATIOS, _shorts())
+
+
+@cache
+def _shorts() -> Floats:
+    sizes = np.abs(_RATIOS[:, None] + _DRAWS)
+    return np.asarray(np.log(sizes.mean(axis=1)) - np.log(sizes).mean(axis=1))
+
+
 class _Places:
-    """Circuits by hash, and what they meet on devices; each found once."""
+    """What circuits meet on devices; each found once."""
 
-    def __init__(self, calibrations: Mapping[str, CalibrationUpdated], seeds: tuple[int, ...]) -> None:
-        self._calibrations, self._seeds = calibrations, seeds
-        self._devices: dict[str, Device] = {}
-        self._placed: dict[tuple[str, str, str], tuple[Demand, Placement] | None] = {}
+    def __init__(self, calibrations: Mapping[str, CalibrationUpdated]) -> None:
+        self._calibrations = calibrations
+        self._devices: dict[str, tuple[Device, Outline]] = {}
+        self._seen: dict[tuple[str, Observable, str], Seen | None] = {}
 
-    def row(self, family: str, circuit: str, observable: str, calibration_id: str, *, method: str, shots: int) -> Floats | None:
-        """The features of a method, or None where they cannot be found."""
-        key = circuit, observable, calibration_id
-        if key not in self._placed:
-            self._placed[key] = self._find(family, circuit, observable, calibration_id)
-        found = self._placed[key]
-        if found is None or shots < 1:
-            return None
-        demand, place = found
-        runs = np.full(len(AUTOMATIC), float(shots))
-        features = table(
-            demand.target,
-            demand.hardest,
-            [place],
-            methods=AUTOMATIC,
-            shots=runs,
-            seen=prior(demand.target, [place], AUTOMATIC, runs),
-        )
-        return np.asarray(features[0, AUTOMATIC.index(method)], dtype=np.float64)
-
-    def _find(self, family: str, circuit: str, observable: str, calibration_id: str) -> tuple[Demand, Placement] | None:
-        instance = next((index[circuit] for seed in self._seeds if circuit in (index := _drawn(family, seed))), None)
-        asked = None if instance is None else next((each for each in instance.observables if each.name == observable), None)
-        if instance is None or asked is None:
-            return None
-        device = self._devices.setdefault(calibration_id, Device(self._calibrations[calibration_id]))
-        try:
-            return Demand.of(JobRequested(job_id="seen", circuits=(instance.source,), observables=(asked,))), placed(
-                device, instance.source, asked
+    def seen(self, source: str, observable: Observable, calibration_id: str) -> Seen | None:
+        """An observable on a device; None where it does not fit."""
+        key = source, observable, calibration_id
+        if key not in self._seen:
+            calibration = self._calibrations[calibration_id]
+            device, outline = self._devices.setdefault(
+                calibration_id, (Device(calibration), Outline(calibration.backend, calibration))
             )
-        except (BackendError, InputError):
-            return None
-
-
-@lru_cache(maxsize=64)
-def _drawn(family: str, seed: int) -> Mapping[str, Instance]:
-    if family not in FAMILIES:
-        return {}
-    found = (FAMILIES[family].instance(number, seed) for number in range(SEARCHED))
-    return {instance.circuit_hash: instance for instance in found}
+            try:
+                self._seen[key] = Seen(device, outline, source, observable)
+            except (BackendError, InputError):
+                self._seen[key] = None
+        return self._seen[key]

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.device import Device
-from em.families import Instance
 from em.methods import METHODS
 from policy.choice import AUTOMATIC
 from policy.closed_form import noise, predict
@@ -16,7 +15,7 @@ from policy.errors import RegionError
 from policy.features import table
 from policy.placement import placed
 from policy.prior import prior
-from schemas.jobs import JobRequested
+from schemas.jobs import JobRequested, Observable
 
 _SCALES = {name: (1.0, 3.0, 5.0) if METHODS[name].extrapolation else (1.0,) for name in AUTOMATIC}
 
@@ -24,10 +23,12 @@ _SCALES = {name: (1.0, 3.0, 5.0) if METHODS[name].extrapolation else (1.0,) for 
 class Seen:
     """An observable on a device as the policy sees it; the parts that no budget changes are found once."""
 
-    def __init__(self, device: Device, outline: Outline, instance: Instance, observable: int) -> None:
-        asked = instance.observables[observable]
-        self.demand = Demand.of(JobRequested(job_id="example", circuits=(instance.source,), observables=(asked,)))
-        self.place = placed(device, instance.source, asked)
+    def __init__(self, device: Device, outline: Outline, source: str, observable: Observable) -> None:
+        """Raises:
+        BackendError, InputError: the circuit does not fit the device.
+        """
+        self.demand = Demand.of(JobRequested(job_id="example", circuits=(source,), observables=(observable,)))
+        self.place = placed(device, source, observable)
         try:
             self.rough = noise(self.demand.target, self.demand.hardest, outline.region(self.demand.width))
         except RegionError:
