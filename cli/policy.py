@@ -27,14 +27,14 @@ def measure(
     *,
     days: Days = None,
     seed: Annotated[int, typer.Option(help="Of the circuits.")] = 0,
-    every: Annotated[int, typer.Option(help="So many-th device is used; 1 for all.", min=1)] = 2,
+    every: Annotated[int, typer.Option(help="So many-th device is used; 1 for all.", min=1)] = 4,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Every twentieth device, one circuit of each family: a minute.")] = False,
     data: Data = HOME,
 ) -> None:
     """Make the data set: circuits of all families on many devices, with the true expected error of every method.
 
-    Stop it however you like; started again it goes on. Some twenty minutes of two cores.
+    Stop it however you like; started again it goes on. Some five minutes of two cores.
     """
     from policy.dataset import CIRCUITS  # noqa: PLC0415 - simulation takes seconds to import
     from policy.dataset import measure as made  # noqa: PLC0415

@@ -54,8 +54,10 @@ FEATURES: Mapping[str, str] = MappingProxyType({**_METHOD, **_NOISE, **_SIGNAL, 
 """Name -> what it is, in the order of the columns."""
 
 NAMES = tuple(FEATURES)
-PLACE = tuple(NAMES.index(name) for name in ("shots", *_NOISE, *_SIGNAL, *_CIRCUIT))
-"""Columns that say where a method is used, and not which: what the novelty test looks at."""
+KEPT = NAMES.index("kept")
+
+PLACE = tuple(NAMES.index(name) for name in ("shots", *_NOISE, *_SIGNAL, *_CIRCUIT) if name != "kept")
+"""Columns that say where a method is used, and not which: what the novelty test looks at. What is kept, confidence is told."""
 
 _SMALL = 1e-6
 _FAINT = 1e-3

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backends.device import Device
 from backends.errors import BackendError
 from em.methods import METHODS
+from em.planning import TRANSPILER_SEED
 from policy.choice import AUTOMATIC
 from policy.demand import Demand
 from policy.fallback import Fallback
@@ -17,6 +18,7 @@ from policy.features import NAMES, PLACE, table
 from policy.model import Model
 from policy.placement import Placement, placed
 from policy.prior import prior
+from policy.readable import LOST, unreadable
 from policy.signal import GATES
 from schemas.calibration import CalibrationUpdated
 from schemas.errors import InputError
@@ -68,8 +70,9 @@ class Learned:
         if (refusal := self._refusal(job, demand)) is not None:
             return dict.fromkeys(calibrations, refusal)
         what = "" if demand.observable is None else demand.observable.model_dump_json()
+        together = "" if len(job.observables) == 1 else "".join(each.model_dump_json() for each in job.observables)
         ids = tuple(each.calibration_id for each in calibrations.values())
-        key = demand.source, what, demand.workload.shots, job.optimization_level, tuple(calibrations), ids
+        key = demand.source, what, together, demand.workload.shots, job.optimization_level, tuple(calibrations), ids
         if key not in self._judgements:
             self._judgements[key] = self._judge(job, demand, calibrations, what)
             if len(self._judgements) > _JUDGED:
@@ -83,7 +86,7 @@ class Learned:
         found = {name: self._placement(job, demand, each, what) for name, each in calibrations.items()}
         there = {name: place for name, place in found.items() if isinstance(place, Placement)}
         said: dict[str, Judgement | Fallback] = {name: place for name, place in found.items() if isinstance(place, Fallback)}
-        return said | (self._judged(demand, there) if there else {})
+        return said | (self._judged(job, demand, there, calibrations) if there else {})
 
     def _refusal(self, job: JobRequested, demand: Demand) -> Fallback | None:
         most = self.model.about["limits"]
@@ -133,7 +136,9 @@ class Learned:
         place = self._placement(job, demand, calibration, demand.observable.model_dump_json())
         return np.asarray(_table(demand, [place])[0]) if isinstance(place, Placement) else None
 
-    def _judged(self, demand: Demand, there: Mapping[str, Placement]) -> dict[str, Judgement | Fallback]:
+    def _judged(
+        self, job: JobRequested, demand: Demand, there: Mapping[str, Placement], calibrations: Mapping[str, CalibrationUpdated]
+    ) -> dict[str, Judgement | Fallback]:
         features = _table(demand, list(there.values()))
         said = self.model.predict(features)
         judged: dict[str, Judgement | Fallback] = {}
@@ -142,7 +147,10 @@ class Learned:
                 judged[name] = self._strange(features[index, 0], float(said.distances[index]))
                 continue
             past = self.past.get(name, 1.0)
-            errors = dict(zip(AUTOMATIC, (said.errors[index] * past).tolist(), strict=True))
+            device = self._device(calibrations[name])
+            lost = unreadable(device, device.compile(demand.source, TRANSPILER_SEED, job.optimization_level), job.observables)
+            expected = zip(AUTOMATIC, (said.errors[index] * past).tolist(), strict=True)
+            errors = {method: LOST if METHODS[method].reader in lost else error for method, error in expected}
             overheads = dict(zip(AUTOMATIC, said.overheads[index].tolist(), strict=True))
             judged[name] = Judgement(place, errors, overheads, float(said.confidence[index]), self.model.quantile, past)
         return judged

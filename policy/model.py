@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from em.learned.novelty import Reference
 from policy.choice import AUTOMATIC
 from policy.errors import ModelError
-from policy.features import NAMES, PLACE
+from policy.features import KEPT, NAMES, PLACE
 
 Floats = NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 """Changes when the same files would be read otherwise than before."""
 
 PARTS = ("forest.onnx", "overhead.onnx", "confidence.onnx", "novelty.npz")
@@ -33,7 +33,8 @@ class Predicted:
     Attributes:
         errors: expected |error| in units of the observable's bound.
         overheads: shots that a method needs for each of raw's, for as small a standard error.
-        confidence: (candidates,) chance that no method is more than 10 % better than the one with the least predicted error.
+        confidence: (candidates,) chance that no method is more than 10 % better than the one with the least predicted error; what
+            was learned from is simulated, so that it is cut where strings were dropped, by what was kept of them.
         distances: (candidates,) from what the model was fitted to.
     """
 
@@ -78,7 +79,7 @@ class Model:
         rows = features.reshape(-1, features.shape[2])
         errors = self.errors(features)
         overheads = np.exp(np.clip(self._run("overhead", rows).reshape(shape), -5.0, 15.0))
-        confidence = np.clip(self._run("confidence", gaps(errors, features)), 0.0, 1.0)
+        confidence = np.clip(self._run("confidence", gaps(errors, features)), 0.0, 1.0) * features[:, 0, KEPT]
         distances = self.reference.distances(features[:, 0, PLACE].astype(np.float64))
         return Predicted(errors, overheads, confidence, distances)
 

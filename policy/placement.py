@@ -12,10 +12,11 @@ import numpy as np
 
 from backends.device import Compiled, Device, Operation
 from backends.timing import REPETITION_SECONDS, critical_path
-from em.observables import bound, coefficients, support
+from em.observables import bound, coefficients, grouped, support
 from em.planning import TRANSPILER_SEED
 from policy.closed_form import Noise
-from policy.signal import Signal, signal
+from policy.signal import Signal, cone, signal
+from policy.simulated import cheap, simulated
 from schemas.jobs import Observable
 
 _LEAST_SLOPE = 1e-3
@@ -66,11 +67,20 @@ def placed(device: Device, source: str, observable: Observable, level: int = 2) 
     readout_seconds = max((rows[place].readout_seconds for place in used), default=0.0)
     return Placement(
         noise=Noise(two + ones, float(read), float(np.sqrt(flips)), float(gates), durations, readout_seconds + REPETITION_SECONDS),
-        signal=signal(device, compiled, sizes, bound(observable)),
+        signal=_signal(device, source, compiled, observable, level),
         two_qubit_error=float(np.mean(pairs)) if pairs else 0.0,
         readout_error=float(np.mean(1 - slopes[used]) / 2) if used else 0.0,
         gates=len(pairs),
     )
+
+
+def _signal(device: Device, source: str, compiled: Compiled, observable: Observable, level: int) -> Signal:
+    """By simulation where it is cheap, else by strings."""
+    sizes = coefficients(observable)
+    inside, bits = cone(compiled, {qubit for pauli in sizes for qubit in support(pauli)})
+    if sizes and cheap(inside, len(bits), len(compiled.places), len(grouped((observable,)))):
+        return simulated(device, source, observable, level)
+    return signal(device, compiled, sizes, bound(observable))
 
 
 def _cone(device: Device, compiled: Compiled, qubits: Sequence[int]) -> tuple[float, float, int]:

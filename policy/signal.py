@@ -48,11 +48,13 @@ class Signal:
         values: (SCALES,) before readout.
         read: (SCALES without 0,) as it is read, readout errors included.
         kept: part of the sum of squared coefficients that was followed to the end, in [0, 1].
+        shot: (2, SCALES without 0) variance of one shot, as it is read, and with readout errors inverted; None: not known.
     """
 
     values: Floats
     read: Floats
     kept: float
+    shot: Floats | None = None
 
 
 def signal(device: Device, compiled: Compiled, sizes: Mapping[str, float], bound: float) -> Signal:
@@ -64,7 +66,7 @@ def signal(device: Device, compiled: Compiled, sizes: Mapping[str, float], bound
         sizes: Pauli string -> coefficient, the identity left out.
         bound: the observable's.
     """
-    inside, bits = _cone(compiled, {qubit for pauli in sizes for qubit in support(pauli)})
+    inside, bits = cone(compiled, {qubit for pauli in sizes for qubit in support(pauli)})
     if not sizes or len(bits) > WIDEST:
         return Signal(np.zeros(len(SCALES)), np.zeros(len(SCALES) - 1), float(not sizes))
     strings = _Strings({pauli: size / bound for pauli, size in sizes.items()}, compiled.places, bits)
@@ -82,7 +84,7 @@ def signal(device: Device, compiled: Compiled, sizes: Mapping[str, float], bound
     return strings.seen()
 
 
-def _cone(compiled: Compiled, reached: set[int]) -> tuple[list[Operation], dict[int, int]]:
+def cone(compiled: Compiled, reached: set[int]) -> tuple[list[Operation], dict[int, int]]:
     """The gates that can be seen, last first, and the bit of each qubit of them."""
     seen, inside = {compiled.places[qubit] for qubit in reached}, []
     for operation in reversed(compiled.operations):

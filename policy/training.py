@@ -51,8 +51,8 @@ class Sizes:
         hidden: neurons of the network's layers.
     """
 
-    trees: int = 40
-    leaves: int = 900
+    trees: int = 24
+    leaves: int = 400
     hidden: tuple[int, ...] = (24, 12)
 
 
@@ -121,7 +121,7 @@ def forest(data: Examples, seed: int, sizes: Sizes, seen: Experience | None = No
     logs = np.log(np.maximum(data.errors, 1e-6))
     behind = logs - logs.min(axis=1, keepdims=True)
     found = RandomForestRegressor(
-        sizes.trees, max_leaf_nodes=sizes.leaves, min_samples_leaf=5, max_features=0.5, max_samples=0.4, random_state=seed
+        sizes.trees, max_leaf_nodes=sizes.leaves, min_samples_leaf=5, max_features=0.5, max_samples=0.2, random_state=seed
     )
     rows: NDArray[Any] = data.features.reshape(-1, len(NAMES))
     targets = (logs - data.features[:, :, 0]).reshape(-1)
@@ -147,7 +147,7 @@ def confident(data: Examples, seed: int, sizes: Sizes) -> tuple[Any, int]:
 
     It is fitted to picks in what was left out, families one time and devices the other: what comes may be new in either way.
     """
-    smaller = Sizes(max(10, sizes.trees // 2), sizes.leaves, sizes.hidden)
+    smaller = Sizes(max(6, sizes.trees // 4), sizes.leaves, sizes.hidden)
     device = np.array([name.partition("~")[0].partition(" ")[0] for name in data.place])
     rows, good = [], []
     for groups in (data.family, device):

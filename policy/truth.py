@@ -18,7 +18,7 @@ from scipy.stats import norm, qmc
 from backends.adapter import Run, Work
 from backends.device import Device
 from backends.preparation import Prepared, prepare
-from backends.sampling import reading, unpacked
+from backends.sampling import reading
 from em.engines import ENGINES, NoisyCircuit
 from em.engines.shots import misread
 from em.families import Instance
@@ -26,19 +26,14 @@ from em.methods import METHODS, Workload
 from em.methods.raw import RawReader
 from em.methods.readout import Confusion, ReadoutReader
 from em.methods.samples import Sample
-from em.methods.zne import EXTRAPOLATIONS
 from em.observables import Group, bound, constant, grouped
 from em.planning import TRANSPILER_SEED
+from policy.extrapolations import SCALES, exponential, gradient
+from policy.readable import LEAST, LOST
+from policy.simulated import outcomes
 
 Floats = NDArray[np.float64]
 
-SCALES = (1.0, 3.0, 5.0)
-"""Of the noise, as extrapolations have them by default."""
-
-LOST = 1.0
-"""The error of a method that gives up, since the readout of a qubit carries no information."""
-
-_LEAST = 0.05  # of the slope of a readout, or of a string read on |0...0>: below, methods give up
 _ENGINE = ENGINES["pauli-transfer"]
 _SHOTS = 1_000_000  # that readers are told: variances are scaled from there
 _TWIRLS = int(METHODS["trex"].parameters({})["twirls"])  # type: ignore[arg-type]
@@ -96,9 +91,9 @@ class Truth:
             return LOST, LOST
         if how.extrapolation == "exponential":
             return self._averaged(moments.means, own, shared)
-        gradient = np.array([1.0, 0.0, 0.0]) if how.extrapolation is None else _gradient(how.extrapolation)
-        bias = float(gradient @ moments.means) - self.ideal
-        variance = float(np.square(gradient) @ own + gradient @ shared @ gradient)
+        slopes = np.array([1.0, 0.0, 0.0]) if how.extrapolation is None else gradient(how.extrapolation)
+        bias = float(slopes @ moments.means) - self.ideal
+        variance = float(np.square(slopes) @ own + slopes @ shared @ slopes)
         return folded(bias / self.bound, variance**0.5 / self.bound), float(np.hypot(bias, variance**0.5)) / self.bound
 
     def _averaged(self, means: Floats, own: Floats, shared: Floats) -> tuple[float, float]:
@@ -130,22 +125,6 @@ def folded(bias: float, deviation: float) -> float:
         return abs(bias)
     ratio = bias / deviation
     return float(deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + bias * erf(ratio / np.sqrt(2)))
-
-
-def exponential(values: Floats, sigmas: Floats, largest: float) -> Floats:
-    """(draws,): `em.methods.zne.exponential` of (draws, scales) values at once, the line where it takes the line."""
-    scales = np.array(SCALES)
-    sizes = np.abs(values)
-    weights = np.square(sizes / np.maximum(sigmas, 1e-12 * sizes))
-    s0, s1, s2 = ((weights * scales**power).sum(axis=1) for power in range(3))
-    logs = np.log(np.maximum(sizes, 1e-300))
-    t0, t1 = ((weights * logs * scales**power).sum(axis=1) for power in range(2))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        determinant = s0 * s2 - s1**2
-        intercept, slope = np.exp((s2 * t0 - s1 * t1) / determinant), (s0 * t1 - s1 * t0) / determinant
-        same_sign = np.abs(np.sign(values).sum(axis=1)) == len(scales)
-        good = same_sign & (sizes >= 2 * sigmas).all(axis=1) & (slope <= 0) & (intercept <= largest)
-    return np.where(good, np.sign(values[:, 0]) * intercept, values @ _gradient("linear"))
 
 
 def _asked(device: Device, instance: Instance) -> list[Prepared]:
@@ -185,7 +164,7 @@ def _plain(
         [_sample(device, places, group, table[step]) for group, table in zip(groups, tables, strict=True)] for step in range(3)
     ]
     found = {}
-    blind = bool((confusion.slope < _LEAST).any())
+    blind = bool((confusion.slope < LEAST).any())
     for name, read in (
         ("raw", [RawReader().read(None, groups, each, terms) for each in samples]),
         ("readout", [ReadoutReader().read(confusion, groups, each, terms) for each in samples] if not blind else []),
@@ -214,8 +193,7 @@ def _sample(device: Device, places: Mapping[int, int], group: Group, exact: Floa
     qubits = device.calibration.qubits
     readings = np.array([reading(qubits[places[qubit]], False, 0.0) for qubit in group.qubits])
     shots = misread(exact, readings) * _SHOTS
-    outcomes = _outcomes(len(group.qubits))
-    return Sample(group.qubits, outcomes, shots, np.zeros(len(shots), dtype=np.intp), np.ones(len(shots)), False)
+    return Sample(group.qubits, outcomes(len(group.qubits)), shots, np.zeros(len(shots), dtype=np.intp), np.ones(len(shots)), False)
 
 
 def _confusion(device: Device, places: Mapping[int, int]) -> Confusion:
@@ -255,7 +233,7 @@ class _Flips:
         ground = np.eye(1, 2 ** len(self.qubits))[0]
         unity, shot, pattern = self._read(self.qubits, ground, np.concatenate(masks), None)
         count = len(terms[0])
-        if unity.min() < _LEAST:
+        if unity.min() < LEAST:
             return [_blind()] * count
         means, own, between = np.zeros((3, count)), np.zeros((3, count)), np.zeros((3, count))
         slopes: list[list[Floats]] = [[], [], []]
@@ -295,8 +273,8 @@ class _Flips:
         columns = [self.qubits.index(qubit) for qubit in qubits]
         seen, signs = self.readings[:, columns], np.where(self.patterns[:, columns], -1.0, 1.0)
         tables = misread(exact, seen)
-        outcomes = _outcomes(len(qubits))
-        parities = np.array([outcomes[:, row].prod(axis=1) for row in mask])
+        bits = outcomes(len(qubits))
+        parities = np.array([bits[:, row].prod(axis=1) for row in mask])
         undone = np.array([signs[:, row].prod(axis=1) for row in mask])
         by_pattern = undone * (parities @ tables.T)
         means = by_pattern.mean(axis=1)
@@ -318,19 +296,6 @@ def _outer(rows: Floats) -> Floats:
 
 
 @cache
-def _outcomes(width: int) -> Floats:
-    """(2^width, width) of +1 and -1."""
-    return np.where(unpacked(np.arange(2**width), width), -1.0, 1.0)
-
-
-@cache
 def _points() -> Floats:
     """(points, scales) of a standard normal distribution, the same for all: methods are compared on the same readings."""
     return np.asarray(norm.ppf(np.clip(qmc.Sobol(len(SCALES), seed=0).random(_POINTS), 1e-9, 1 - 1e-9)))
-
-
-@cache
-def _gradient(name: str) -> Floats:
-    """Of an extrapolation that is linear in the values: the same whatever they are."""
-    scales = np.array(SCALES)
-    return np.asarray(EXTRAPOLATIONS[name](scales, np.ones_like(scales), np.ones_like(scales), 1.0).gradient)

@@ -4,19 +4,23 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import Statevector
 
+from backends.adapter import Run, Work
 from backends.device import Device
+from backends.simulation import Simulator
 from em.families import FAMILIES
 from em.families.family import operator
 from em.harness.executions import Executions
 from em.learned.devices import snapshot
 from em.methods import METHODS, Workload
+from em.methods.samples import Sample
 from em.methods.zne import EXTRAPOLATIONS
-from em.observables import bound, coefficients, grouped
+from em.observables import bound, coefficients, constant, grouped
 from em.planning import planned
 from policy.choice import AUTOMATIC
+from policy.extrapolations import exponential
 from policy.placement import placed
 from policy.signal import SCALES, signal
-from policy.truth import exponential, truths
+from policy.truth import truths
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +93,45 @@ def test_a_signal_fades_as_exact_density_matrices_say(jakarta):
         for observable, exact in zip(instance.observables, truth, strict=True):
             found = placed(jakarta, instance.source, observable).signal
             assert found.values[1] == pytest.approx(exact.readers["readout"].means[0] / exact.bound, abs=0.02)
+            assert found.read == pytest.approx(exact.readers["raw"].means / exact.bound, abs=0.001)
+
+
+@pytest.mark.parametrize("family", ["random", "qaoa"])
+def test_a_simulated_signal_is_what_aer_reads_on_average_and_scatters_as_its_shots_do(jakarta, family):
+    instance, shots = FAMILIES[family].instance(2, 5), 20_000
+    observable = instance.observables[0]
+    found, (group,) = placed(jakarta, instance.source, observable).signal, grouped((observable,))
+    runs = tuple(Run(0, shots, float(scale), group.basis) for scale in SCALES[1:])
+    weights = np.array([coefficients(observable)[pauli] / bound(observable) for pauli in group.paulis])
+    assert (found.kept, instance.ideal[0]) == (1.0, pytest.approx(found.values[0] * bound(observable) + constant(observable)))
+    for step, counts in enumerate(Simulator(jakarta).run(Work((instance.source,), runs, 1, 0, 2)).counts):
+        sample = Sample.of(group.qubits, [runs[step]], [counts])
+        values = weights @ sample.parities(group.paulis)
+        mean, variance = sample.mean(values), sample.variance(values)
+        assert found.read[step] == pytest.approx(mean, abs=4.5 * variance**0.5)
+        assert found.shot[0, step] == pytest.approx(variance * shots, rel=0.05)
+
+
+def test_inverted_readout_is_the_value_and_scatters_more():
+    device, instance = Device(snapshot("manila")), FAMILIES["ising"].instance(0, 0, 4)
+    found = placed(device, instance.source, instance.observables[0]).signal
+    assert np.all(found.shot[1] > found.shot[0])
+    assert found.shot.shape == (2, len(SCALES) - 1)
+
+
+def test_what_is_too_dear_to_simulate_is_followed_in_strings(jakarta, monkeypatch):
+    instance = FAMILIES["random"].instance(2, 5, 6, 4)
+    exact = placed(jakarta, instance.source, instance.observables[0]).signal
+    monkeypatch.setattr("policy.simulated.MOST_NUMBERS", 0.0)
+    strings = placed(jakarta, instance.source, instance.observables[0]).signal
+    assert exact.shot is not None and strings.shot is None
+    assert strings.values == pytest.approx(exact.values, abs=0.15)
 
 
 def test_dropped_strings_are_owned_up_to(jakarta):
     instance = FAMILIES["random"].instance(2, 5, 6, 8)
-    known = [placed(jakarta, instance.source, observable).signal for observable in instance.observables]
+    compiled = jakarta.compile(instance.source, 0, 2)
+    known = [signal(jakarta, compiled, coefficients(each), bound(each)) for each in instance.observables]
     assert min(each.kept for each in known) < 0.95
     assert all(0 <= each.kept <= 1 and np.all(np.abs(each.values) <= 1) for each in known)
 
