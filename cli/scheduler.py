@@ -15,8 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli import screen
 from cli.options import Home, settings
+from cli.policy_options import store
 from cli.scheduler_plot import plot
 from cli.scheduler_world import Drifting, Fleet, Recorded, World
+from policy.store import Asked
 from scheduler.errors import WorkloadError
 from scheduler.outcome import Line, line, table
 from scheduler.scorings import SCORINGS, scoring
@@ -50,6 +52,7 @@ def simulate(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results; what is there already is not simulated again.")] = HOME,
+    home: Home = None,
 ) -> None:
     """Play a workload against scoring policies, and print completion time, fidelity, cost, fairness and SLA hits.
 
@@ -59,10 +62,12 @@ def simulate(
     percents = _percents(loads)
     fleet: Fleet = Drifting() if calibrations is None else Recorded(calibrations)
     out.mkdir(parents=True, exist_ok=True)
-    world = World(fleet, out / "achieved.jsonl")
+    chosen = settings(home)
+    asked = Asked(store(None, chosen), chosen.policy, chosen.policy_threshold)
+    world = World(fleet, out / "achieved.jsonl", asked)
     jobs = world.kinds() if workload == SYNTHETIC else _jobs_of(Path(workload))
     capacity = _capacity(world, jobs)
-    about = {"workload": workload, "seed": str(seed), "days": str(days), "fleet": fleet.name}
+    about = {"workload": workload, "seed": str(seed), "days": str(days), "fleet": fleet.name, "policy": chosen.policy}
     found: dict[tuple[int, str], Line] = {}
     try:
         with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()) as progress:

@@ -21,6 +21,8 @@ from em.learned.devices import drifted
 from em.methods import METHODS, Workload
 from em.observables import bound
 from em.planning import planned
+from policy.fallback import Fallback
+from policy.learned import Learned
 from policy.recommender import Recommender
 from scheduler.errors import WorkloadError
 from schemas.calibration import CalibrationUpdated, Hop, Price, Route
@@ -139,11 +141,11 @@ class World:
     Args:
         fleet: the devices.
         kept: a file in which achieved fidelities are kept, so that they are simulated once.
-        heard: called after each one that is simulated.
+        learned: gives the policy's model, as the policy agent has it.
     """
 
-    def __init__(self, fleet: Fleet, kept: Path, heard: Callable[[], object] = lambda: None) -> None:
-        self.fleet, self._kept, self._heard = fleet, kept, heard
+    def __init__(self, fleet: Fleet, kept: Path, learned: Callable[[], Learned | Fallback]) -> None:
+        self.fleet, self._kept, self._learned = fleet, kept, learned
         self._days: dict[int, tuple[CalibrationUpdated, ...]] = {}
         self._advice: dict[tuple[str, int], EmRecommended] = {}
         self._executions: dict[str, Executions] = {}
@@ -173,7 +175,7 @@ class World:
         self._jobs.setdefault(kind, job)
         if (kind, day) not in self._advice:
             calibrations = {each.backend: each for each in self.calibrations(day)}
-            self._advice[kind, day] = Recommender(calibrations).recommend(job)
+            self._advice[kind, day] = Recommender(calibrations, self._learned).recommend(job)
         return self._advice[kind, day].model_copy(update={"job_id": job.job_id, "job": job})
 
     def achieved(self, kind: str, day: int, advice: Recommendation) -> float:
@@ -185,7 +187,6 @@ class World:
             self._achieved[key] = self._simulated(job, calibration, advice)
             with self._kept.open("a") as file:
                 file.write(json.dumps({"run": key, "fidelity": self._achieved[key]}) + "\n")
-            self._heard()
         return self._achieved[key]
 
     def _simulated(self, job: JobRequested, calibration: CalibrationUpdated, advice: Recommendation) -> float:
