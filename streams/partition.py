@@ -33,7 +33,7 @@ BACKOFF_SECONDS = 0.1
 """Doubles at each attempt: 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s before an input is given up."""
 
 IDLE_COMMIT_SECONDS = 1.0
-"""How often an idle owner commits past control records, so that a lag of 0 means that nothing is left."""
+"""When an owner without inputs commits past control records, so that a lag of 0 means that nothing is left."""
 
 
 class PartitionOwner:
@@ -106,10 +106,13 @@ class PartitionOwner:
             while not self._released:
                 self._wake.clear()
                 if self._backlog:
+                    if self._agent.linger:
+                        self._transactions.begin()
                     pause = self._waiting_since + self._agent.linger - time.monotonic()
                     if pause > 0 and len(self._backlog) < BATCH_EVENTS:
                         await asyncio.sleep(pause)
                     await self._step([self._backlog.popleft() for _ in range(min(len(self._backlog), BATCH_EVENTS))])
+                    next_idle = time.monotonic() + IDLE_COMMIT_SECONDS
                 now = time.monotonic()
                 if self._ticks and now >= next_tick and not self._released:
                     next_tick = now + self._agent.every

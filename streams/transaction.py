@@ -26,6 +26,9 @@ TRANSACTION_TIMEOUT_SECONDS = 10
 
 _BATCH_BYTES = 512 * 1024
 
+_RETRY_MS = 20
+"""A broker that still writes a transaction's end refuses the next one's beginning: too short a time for the client's own 100 ms."""
+
 
 class TransactionError(StreamsError):
     """A transaction's outcome is unknown; the process must end."""
@@ -42,7 +45,9 @@ class Transactions:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_SECONDS * 1000,
             max_batch_size=_BATCH_BYTES,
             request_timeout_ms=int(COMMIT_SECONDS * 1000),
+            retry_backoff_ms=_RETRY_MS,
         )
+        self._begun: asyncio.Task[None] | None = None
 
     async def fence(self) -> None:
         """Starts the producer: any open transaction of this id is aborted, or completed if it was committing.
@@ -54,6 +59,20 @@ class Transactions:
             await asyncio.wait_for(self._producer.start(), FENCE_SECONDS)
         except Exception as error:
             raise TransactionError(f"the partition's producer could not be started: {type(error).__name__}: {error}") from error
+
+    def begin(self) -> None:
+        """Begins a transaction ahead of its `commit`, which must commit offsets and come soon: the broker aborts it after a time.
+
+        What the broker still has to do for the one before it, and the group's part in this one, then hold nothing up. What goes
+        wrong is for `commit` to say.
+        """
+        if self._begun is None:
+            self._begun = asyncio.create_task(self._begin())
+
+    async def _begin(self) -> None:
+        await self._producer.begin_transaction()
+        while not await self._producer._sender._do_add_offsets_to_txn(self._group):
+            pass
 
     async def commit(self, outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, int]) -> None:
         """Publishes `outgoing` and commits `offsets` (next offset to read) in one transaction.
@@ -69,14 +88,18 @@ class Transactions:
 
     async def _commit(self, outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, int]) -> None:
         producer = self._producer
-        await producer.begin_transaction()
+        if self._begun is None:
+            await producer.begin_transaction()
+        else:
+            await self._begun
+            self._begun = None
         deliveries = [
             await producer.send_batch(batch, topic, partition=partition)
             for (topic, partition), messages in _by_partition(outgoing).items()
             for batch in self._batches(messages)
         ]
         await asyncio.gather(*deliveries)
-        if offsets:  # only now: a broker that is adding the group to the transaction refuses its first records, for a back-off
+        if offsets:  # only now: a broker that is busy with the group's part of a transaction refuses its records, for a back-off
             await producer.send_offsets_to_transaction(dict(offsets), self._group)
         await producer.commit_transaction()
 
@@ -94,6 +117,8 @@ class Transactions:
 
     async def stop(self, timeout: float = 5.0) -> None:
         """Closes the producer; a broker that is gone is not waited for."""
+        if self._begun is not None:
+            self._begun.cancel()
         with contextlib.suppress(Exception):  # it is being thrown away, and whoever comes next fences it
             await asyncio.wait_for(self._producer.stop(), timeout)
 

@@ -84,6 +84,38 @@ async def test_outputs_and_offsets_are_there_together(broker, group, writing):
     assert await committed_offsets(broker.bootstrap, group, [SOURCE]) == {SOURCE: 17}
 
 
+async def test_a_transaction_that_was_begun_ahead_is_the_same(broker, group, writing):
+    owner = await writing()
+    for number in range(3):
+        owner.begin()
+        owner.begin()
+        await owner.commit([audit(group, number)], {SOURCE: number + 1})
+    await owner.commit([audit(group, 3)], {SOURCE: 4})
+    assert await committed(broker, group, 4) == [0, 1, 2, 3]
+    assert await committed_offsets(broker.bootstrap, group, [SOURCE]) == {SOURCE: 4}
+
+
+async def test_the_next_owner_ends_a_transaction_that_was_only_begun(broker, group, writing):
+    first = await writing()
+    first.begin()
+    await asyncio.sleep(0.5)
+    second = await writing()
+    await second.commit([audit(group, 1)], {SOURCE: 1})
+    with pytest.raises(TransactionError):
+        await first.commit([audit(group, 2)], {SOURCE: 2})
+    assert await committed(broker, group) == [1]
+    assert await committed_offsets(broker.bootstrap, group, [SOURCE]) == {SOURCE: 1}
+
+
+async def test_who_was_fenced_cannot_commit_what_it_begins(broker, group, writing):
+    first = await writing()
+    await writing()
+    first.begin()
+    with pytest.raises(TransactionError, match="ProducerFenced"):
+        await first.commit([audit(group, 1)], {SOURCE: 1})
+    assert await committed(broker, group, 0) == []
+
+
 async def test_the_earlier_owner_of_a_partition_cannot_commit(broker, group, writing):
     first = await writing()
     await first.commit([audit(group, 1)], {SOURCE: 1})
