@@ -158,8 +158,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--manifests", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--rate", type=int, default=1000)
-    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--rates", default="1000,5000", help="inputs per second, one after the other, at which waits are measured")
+    parser.add_argument("--seconds", type=int, default=20, help="how long at each rate, after half as long to warm up")
     parser.add_argument("--backends", type=int, default=1, help="backends per decision: 1 makes payloads of about 1 kB, 6 of 3 kB")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, LocalBroker(Path(temporary) / "broker", optimise=True) as broker:
@@ -183,8 +183,10 @@ def main() -> None:
             spent = measured(
                 children, lambda: inputs.send_all(arguments.manifests), lambda: checkpoints.read() - warm, arguments.manifests
             )
-            latencies(inputs, checkpoints, arguments.rate, arguments.seconds // 2)
-            waits = sorted(latencies(inputs, checkpoints, arguments.rate, arguments.seconds))
+            waits: dict[int, list[float]] = {}
+            for each in map(int, arguments.rates.split(",")):
+                latencies(inputs, checkpoints, each, arguments.seconds // 2)
+                waits[each] = sorted(latencies(inputs, checkpoints, each, arguments.seconds))
         finally:
             checkpoints.close()
             for child in children:
@@ -197,8 +199,9 @@ def main() -> None:
     table.add_row("two signatures for each manifest, in process (control)", f"{control:,.0f} / s", "1")
     table.add_row(f"signer agent, {arguments.processes} processes", f"{rate:,.0f} / s", f"{rate / control:.0f}")
     table.add_row("CPU per manifest", f"{spent.cpu_seconds / arguments.manifests * 1e6:.1f} us", "")
-    table.add_row(f"input to checkpoint at {arguments.rate:,} / s, p50", f"{statistics.median(waits) * 1000:.0f} ms", "")
-    table.add_row(f"input to checkpoint at {arguments.rate:,} / s, p99", f"{waits[int(len(waits) * 0.99)] * 1000:.0f} ms", "")
+    for each, found in waits.items():
+        table.add_row(f"input to checkpoint at {each:,} / s, p50", f"{statistics.median(found) * 1000:.0f} ms", "")
+        table.add_row(f"input to checkpoint at {each:,} / s, p99", f"{found[int(len(found) * 0.99)] * 1000:.0f} ms", "")
     table.add_row(f"verified from the topics, {count:,} manifests, one core", f"{verified:,.0f} / s", f"{verified / control:.0f}")
     Console(width=120).print(table)
 
