@@ -92,8 +92,7 @@ class Hardware:
             thread.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, job: Batch) -> "Future[Measured]":
-        """Starts a batch of one backend's tasks; with the first, the clock of `wait_seconds`."""
-        self._until = self._until or time.monotonic() + self._wait_seconds
+        """Starts a batch of one backend's tasks."""
         return self._threads[job.tasks[0].backend].submit(self._run, job)
 
     def _run(self, job: Batch) -> Measured:
@@ -140,7 +139,8 @@ class Hardware:
         """
         backend = self.backends[flight.task.backend]
         now = time.monotonic()
-        if self._until and now > self._until:
+        self._until = self._until or now + self._wait_seconds  # from the first that is ready to be sent
+        if now > self._until:
             raise BackendError(f"{backend.name} has not run it within {self._wait_seconds:g} s; the next run asks again")
         if now < flight.not_before:
             return None
