@@ -37,6 +37,11 @@ class SoftToken:
         text = self.template.format(storage=json.dumps(str(path)), plain=path)
         (folder / self.configuration).write_text(text)
 
+    def made(self, folder: Path) -> bool:
+        """Whether there is a token in the folder, or a part of one."""
+        path = folder / self.storage
+        return any(path.iterdir()) if path.is_dir() else path.exists()
+
 
 SOFT_TOKENS = (
     SoftToken(

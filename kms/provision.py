@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kms.errors import ModuleMissing, TokenError
+from kms.errors import ModuleMissing, PinMissing, TokenError
 from kms.modules import alone, environment, soft_token
 
 PIN_FILE = "pin"
@@ -43,6 +43,7 @@ def init_token(module: Path, label: str, folder: Path, pin: str | None = None, s
 
     Raises:
         ModuleMissing: no such module, or a vendor's, whose tokens its own tools make.
+        PinMissing: there is a token, and neither a PIN nor the file that held it: a new one would be a wrong one, and use up tries.
         TokenError: it cannot be initialised.
     """
     kind = soft_token(module)
@@ -53,15 +54,19 @@ def init_token(module: Path, label: str, folder: Path, pin: str | None = None, s
         kind.write(folder)
         if kind.mark == "softhsm":
             (folder / kind.storage).mkdir(exist_ok=True, mode=0o700)
-        pin = pin or _pin(folder / PIN_FILE)
+        pin = pin or _pin(folder / PIN_FILE, made=kind.made(folder))
         variables = environment(module, folder)
         _initialise(module, label, pin, so_pin or pin, variables)
     return Provisioned(module, label, folder, folder / PIN_FILE, variables)
 
 
-def _pin(file: Path) -> str:
-    """The PIN in the file; a random one is written there first when there is none, and is never there in part."""
+def _pin(file: Path, *, made: bool) -> str:
+    """The PIN in the file; of a token that is not made yet a random one is written there first, and is never there in part."""
     if not file.exists():
+        if made:
+            raise PinMissing(
+                f"{file} is missing, which holds the PIN of the token beside it: put it back, or give the PIN by QUANTUMAI_TOKEN_PIN_FILE"
+            )
         draft = file.with_suffix(".new")
         draft.unlink(missing_ok=True)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:

@@ -197,6 +197,16 @@ def test_a_token_is_made_once_and_its_pin_is_the_owners_alone(provisioned):
     assert stat.S_IMODE(provisioned.folder.stat().st_mode) == 0o700
 
 
+def test_a_token_whose_pin_file_is_gone_gets_no_new_pin(provisioned):
+    aside = provisioned.pin_file.rename(provisioned.folder / "aside")
+    try:
+        with pytest.raises(PinMissing, match="put it back"):
+            init_token(provisioned.module, provisioned.label, provisioned.folder)
+        assert not provisioned.pin_file.exists()
+    finally:
+        aside.rename(provisioned.pin_file)
+
+
 def test_the_module_of_a_token_is_the_one_it_was_made_with(provisioned, tmp_path):
     assert installed_module(provisioned.folder) == provisioned.module
     assert installed_module(tmp_path).is_file()
