@@ -72,19 +72,21 @@ UNHEARD = {"__init__.py", "method.py", "distillation.py", "regression.py", "lear
 """Of `em/methods`: nothing to mutate, or methods that this night does not run."""
 
 BUILDERS = ("cdr", "vncdr")
-"""Methods of the nightly that build circuits of their own, which are other ones each night and take minutes to parse."""
+"""Methods of the nightly that build circuits of their own: other ones each night, which would all have to be compiled."""
 
 FILES = (
     *sorted(f"em/methods/{path.name}" for path in (ROOT / "em/methods").glob("*.py") if path.name not in UNHEARD),
     "em/observables.py",
-    *(f"backends/{name}.py" for name in ("folding", "frames", "cancellation", "decoupling", "preparation")),
+    *(f"backends/{name}.py" for name in ("folding", "frames", "cancellation", "decoupling", "waits", "preparation")),
 )
 SKIPPED = {"check", "parameters", "__post_init__", "cost"}
 """Functions that only refuse bad input or forecast a price: no result depends on them."""
 
 CIRCUITS, QUBITS, DEPTH = 3, 4, 3
 BUDGETS = (1024, 65536)
-BACKENDS = ("aer_noisy", "fake_jakarta")
+BACKENDS = ("aer_noisy", "idle:fake_jakarta")
+"""One of them with noise in its waits: nothing else shows what decoupling does there."""
+
 HISTORY = 14
 HANGS_SECONDS = 240
 
