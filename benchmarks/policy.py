@@ -2,6 +2,7 @@
 
     python -m benchmarks.policy [--decisions 2000] [--rate 200] [--rest]
     python -m benchmarks.policy --calibrator .quantumai/policy/data
+    python -m benchmarks.policy --strings .quantumai/policy/data
 
 Jobs come at fixed times whether or not the one before is decided, so that waiting counts (open load). Known circuits are those that
 were decided about before; new ones are parsed and compiled for every backend first, which no rate of 200 per second allows.
@@ -9,6 +10,7 @@ were decided about before; new ones are parsed and compiled for every backend fi
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import os
 import time
@@ -29,6 +31,7 @@ from schemas.jobs import JobRequested
 FAMILY_NAMES = ("random", "ghz", "ising", "heisenberg", "vqe", "qaoa", "mirror", "h2-dynamics")
 KNOWN = 40
 CONNECTIONS = 16
+_WHOLE = 0.999
 
 
 def jobs(count: int, seed: int) -> list[JobRequested]:
@@ -190,6 +193,45 @@ def calibrator(data: Path) -> None:
         print(f"{line.name:24} within 10 % {line.within:6.1%}  error / least {line.ratio:.3f}  top-1 {line.top:6.1%}")
 
 
+def strings(data: Path, devices: int = 4) -> None:
+    """The shipped model on held-out devices where no signal is simulated: as for circuits that are too dear for it."""
+    import policy.simulated
+    from policy.dataset import Drawn, load, shots_per_run
+    from policy.device import Device as Outline
+    from policy.evaluation import measured
+    from policy.examples import examples
+    from policy.model import load as load_model
+    from policy.places import made, places
+    from policy.seen import Seen
+    from policy.store import SHIPPED
+
+    policy.simulated.MOST_NUMBERS = 0.0
+    table, held = load(data), [place for place in places(None) if place.group == "unseen"]
+    known, features = examples(table), []
+    there = [place for place in held if place.name in known.place][:devices]
+    chosen = np.isin(known.place, [place.name for place in there])
+    by_name, seen = {place.name: place for place in there}, dict[tuple[object, ...], Seen]()
+    columns = ("place", "family", "number", "seed", "qubits", "observable", "budget")
+    for row in table.select(columns).filter(chosen).to_pylist():
+        *about, number, budget = (row[name] for name in columns)
+        instance, device = Drawn(*about[1:]).instance(), made(by_name[about[0]], None)
+        key = *about, number
+        if key not in seen:
+            seen[key] = Seen(device, Outline(about[0], device.calibration), instance.source, instance.observables[number])
+        features.append(seen[key].features(shots_per_run(instance, budget)))
+    judge, model = known.where(chosen), load_model(SHIPPED)
+    followed = dataclasses.replace(judge, features=np.array(features))
+    kept = followed.features[:, 0, NAMES.index("kept")]
+    lost, whole = ("strings, some dropped", kept < _WHOLE), ("strings, none dropped", kept >= _WHOLE)
+    print(f"{', '.join(place.name for place in there)}; strings were dropped in {np.mean(kept < _WHOLE):.1%} of cases")
+    for name, some in (("simulated", kept >= 0), lost, whole):
+        line = measured(name, model, (judge if name == "simulated" else followed).where(some))
+        rates = (
+            f"within 10 % {line.within:6.1%}  error / least {line.ratio:.3f}  pairs {line.pairs:6.1%}  ECE {line.calibration:6.1%}"
+        )
+        print(f"{name:24} {line.cases:6,} cases  {rates}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", type=int, default=2000)
@@ -198,7 +240,11 @@ def main() -> None:
         "--rest", action="store_true", help="through REST as well, without TLS and tokens, which benchmarks.tls times"
     )
     parser.add_argument("--calibrator", type=Path, metavar="DATA", help="only: mitiq's Calibrator on a data set's held-out devices")
+    parser.add_argument("--strings", type=Path, metavar="DATA", help="only: figures where signals are not simulated")
     asked = parser.parse_args()
+    if asked.strings:
+        strings(asked.strings)
+        return
     if asked.calibrator:
         calibrator(asked.calibrator)
         return
