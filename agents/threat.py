@@ -36,6 +36,7 @@ def build(settings: Settings) -> Agent:
         views=[escalations, LatestByKey(JobCompleted, answers.take, keep=False)],
         handle=escalation.score,
         batch=True,
+        linger=0.01,  # a transaction costs the broker more than a score costs us: a hundred a second and partition are enough
         tick=escalation.follow,
         every=0.2,
         tick_subject=subject,
