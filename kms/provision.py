@@ -65,7 +65,7 @@ def _pin(file: Path, *, made: bool) -> str:
     if not file.exists():
         if made:
             raise PinMissing(
-                f"{file} is missing, which held the PIN of the token beside it: put it back, or name a copy by QUANTUMAI_TOKEN_PIN_FILE"
+                f"{file} is missing, which held the PIN of the token beside it: put it back, or name it by QUANTUMAI_TOKEN_PIN_FILE"
             )
         draft = file.with_suffix(".new")
         draft.unlink(missing_ok=True)
