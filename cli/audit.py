@@ -178,7 +178,7 @@ def show_report(console: Console, report: VouchedReport, unreadable: list[str]) 
         f"{report.matched:,} events matched with their manifests"
     )
     show_vouched(console, report)
-    broken = [*unreadable, *(str(error) for error in report.errors)]
+    broken = [*unreadable, *(f"{type(error).__name__}: {error}" for error in report.errors)]
     for link in broken:
         console.print(f"[red]broken:[/] {escape(link)}")
     if not broken and not report.logs:

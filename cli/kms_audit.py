@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import json
 import re
 import sys
 from collections import deque
@@ -26,6 +27,7 @@ from kms.audit.trail import AUDIT_USE, FILE, HEAD, Trail
 from kms.errors import KmsError, VerificationError
 from kms.keyring import KeyRing
 from kms.keys import Key, PublicKey
+from kms.tls.handshake import ACTION as HANDSHAKE
 from kms.trust import TrustRoot
 from schemas.manifests import KmsAudit, Outcome
 from streams.settings import Settings
@@ -57,8 +59,18 @@ def show(
         outcome = f"[{_COLOURS[entry.outcome]}]{entry.outcome}[/]"
         key = entry.kid[:16] + (f" {entry.algorithm}" if entry.algorithm else "")
         when = f"{entry.at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(f"{entry.sequence}", when, entry.actor, entry.source, entry.action, key, outcome, escape(entry.detail))
+        table.add_row(f"{entry.sequence}", when, entry.actor, entry.source, entry.action, key, outcome, escape(_said(entry)))
     screen.console().print(table)
+
+
+def _said(entry: KmsAudit) -> str:
+    """An entry's detail for people: of a handshake what to think of it, which stands among much else."""
+    if entry.action != HANDSHAKE:
+        return entry.detail
+    try:
+        return str(json.loads(entry.detail)["finding"])
+    except (ValueError, KeyError, TypeError):
+        return entry.detail
 
 
 @app.command()
