@@ -1,6 +1,7 @@
 """The whole platform, as a user has it: jobs from request to signed result, bad input of every kind, and what an auditor does."""
 
 import asyncio
+import base64
 import json
 import struct
 import uuid
@@ -28,7 +29,7 @@ from schemas.jobs import EmRecommended, JobCancel, JobCompleted, JobRequested, J
 from schemas.manifests import LogCheckpoint, ManifestRequested, ManifestSigned
 from schemas.record import Record, now
 from schemas.threats import ThreatObserved
-from schemas.topics import MAX_EVENT_BYTES
+from schemas.topics import MAX_EVENT_BYTES, TOPICS
 from streams import dead_letters
 from streams.client import Client
 from streams.connection import connected, writer
@@ -438,3 +439,25 @@ class TestOperations:
 async def inject_cancel(brokers: str, withdrawn: str) -> None:
     record = JobCancel(job_id=withdrawn, cancelled_by="test", reason="changed my mind")
     await inject(brokers, JobCancel.topic, record.key, encode(record), envelope(JobCancel))
+
+
+def test_the_token_s_pin_is_in_its_file_and_in_no_other_and_in_no_event(
+    local: LocalPlatform, ran: list[Job], tmp_path: Path
+) -> None:
+    """A search over the whole folder, logs and the broker's own files too, and over every byte of every topic."""
+    file = local.home / "token" / "pin"
+    pin = file.read_bytes().strip()
+    forms = [pin, pin.hex().encode(), *(base64.b64encode(bytes(shift) + pin)[4 if shift else 0 : -4] for shift in range(3))]
+    places = {str(path): path.read_bytes() for path in local.home.rglob("*") if path.is_file() and path != file}
+    everything = tmp_path / "everything.avro"
+    asyncio.run(export(local.brokers, everything, topics=list(TOPICS)))
+    for message in Bundle(everything):
+        content = (
+            message.key or b"",
+            message.value or b"",
+            *(part for name, value in message.headers for part in (name.encode(), value or b"")),
+        )
+        places[message.place] = b"\0".join(content)
+    assert {"keys.db", "trust.json", "audit.jsonl"} <= {Path(place).name for place in places} and len(places) > 100
+    assert [place for place, content in places.items() for form in forms if form in content] == []
+    assert forms[1] in b"before" + file.read_bytes().strip().hex().encode()  # the search finds what it should
