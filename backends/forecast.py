@@ -19,7 +19,10 @@ from backends.device import Device, Operation, gate
 
 Floats = NDArray[np.float64]
 
-_PATHS = 96
+POWERS = 6
+"""Moments of the attenuation that a forecast tells: noise that acts twice and three times, and their products."""
+
+_PATHS = 1024
 _PSEUDO = 4.0  # paths' worth of trust in the mean over all of them, where few end in I and Z
 _SEED = 0  # of the paths: the same run has the same forecast
 _SINGLE = 1e-12  # a row of squares this close to one entry is a permutation
@@ -30,19 +33,24 @@ class StringForecast:
     """What is expected of one Pauli string.
 
     Attributes:
-        attenuation: what gate noise leaves of it, the mean over paths that end in I and Z, in which |0...0> is seen; where
-            these are few, all count a little.
-        spread: standard deviation of the attenuation over all paths.
+        moments: the mean of a^k, k = 1 to `POWERS`, a being what gate noise leaves of a path, over paths that end in I and Z,
+            in which |0...0> is seen; where these are few, all count a little.
+        spread: standard deviation of a over all paths.
         seen: the fraction of such paths: the expected square of the ideal value, if the signs of paths are random.
         meetings: two-qubit gates that a path meets on average.
         decay: what relaxation to |0> adds on average, all signs taken as equal.
     """
 
-    attenuation: float
+    moments: tuple[float, ...]
     spread: float
     seen: float
     meetings: float
     decay: float
+
+    @property
+    def attenuation(self) -> float:
+        """What gate noise leaves of the string on average: the first moment."""
+        return self.moments[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Forecast:
     def of(cls, said: Mapping[str, Any]) -> Self:
         """The forecast in `dataclasses.asdict` of one, as it comes back from JSON."""
         readout = tuple((float(zero), float(one)) for zero, one in said["readout"])
-        strings = tuple(StringForecast(**each) for each in said["strings"])
+        strings = tuple(StringForecast(**{**each, "moments": tuple(each["moments"])}) for each in said["strings"])
         return cls(readout, said["two_qubit_gates"], said["two_qubit_error"], strings)
 
 
@@ -119,8 +127,11 @@ def _strings(
 
 
 def _summed(left: Floats, ends: NDArray[np.bool_], meetings: Floats, decay: Floats) -> StringForecast:
-    mean = float((left[ends].sum() + _PSEUDO * left.mean()) / (ends.sum() + _PSEUDO))
-    return StringForecast(mean, float(left.std()), float(ends.mean()), float(meetings.mean()), float(decay.mean()))
+    powers = left ** np.arange(1, POWERS + 1)[:, None]
+    moments = (powers[:, ends].sum(axis=1) + _PSEUDO * powers.mean(axis=1)) / (ends.sum() + _PSEUDO)
+    return StringForecast(
+        tuple(moments.tolist()), float(left.std()), float(ends.mean()), float(meetings.mean()), float(decay.mean())
+    )
 
 
 def _turned(operation: Operation, digits: NDArray[np.intp], draw: np.random.Generator) -> NDArray[np.intp]:

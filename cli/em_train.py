@@ -43,14 +43,14 @@ def train(
     real = lines(scores(days(drift, numbers, other, SHOTS), out)) if drift else []
     outside = lines(scores(cases(OUTSIDE, range(circuits // 2), UNSEEN, other, shots=(SHOTS,)), out))
     _show([*inside, *real], "in range: mean |error| in units of the observable's bound", console)
-    _show(outside, "out of range: raw stands in where it abstains", console)
+    _show(outside, "out of range: the physical estimate stands in where it abstains", console)
     command = f"quantumai em train --seed {model.about['seed']} --circuits {circuits}"
     (out / "card.md").write_text(card(model, [*inside, *real], outside, command))
     console.print(f"model and card: {out}")
 
 
 def _show(found: Sequence[Line], title: str, console: Console) -> None:
-    table = screen.table(*HEADINGS, title=title, numbers=HEADINGS[1:9])
+    table = screen.table(*HEADINGS, title=title, numbers=HEADINGS[1:10])
     for line in found:
         table.add_row(*row(line))
     console.print(table)

@@ -9,10 +9,11 @@ import numpy as np
 
 from em.harness.executions import Executions
 from em.learned.cases import Case
-from em.learned.model import REGRESSORS
+from em.learned.features import Floats
+from em.learned.model import REGRESSORS, Model, Prediction
 from em.methods import METHODS, Estimate, Method, Workload
-from em.methods.learned import STAND_IN, Learned
-from em.observables import bound, grouped
+from em.methods.learned import Learned
+from em.observables import bound, constant, grouped
 from em.planning import planned
 from schemas.mitigation import Parameters
 
@@ -26,9 +27,25 @@ CONTROLS: Mapping[str, Parameters] = {
     "readout-zne-exponential": {},
     STRONG: {"gate_twirls": 4},
 }
-"""With their parameters. All have as many shots for each of their runs as the model has."""
+"""With their parameters."""
+
+PHYSICAL = "physical"
+"""The name of the control that is the model's own runs, uncorrected."""
 
 _INTERVAL = 1.959964  # standard errors
+
+
+class Uncorrected(Learned):
+    """What the model's runs say before it corrects them: the physical estimate, which takes no training."""
+
+    @property
+    def name(self) -> str:
+        """`physical`."""
+        return PHYSICAL
+
+    def _predicted(self, model: Model, workload: Workload, terms: Floats, prediction: Prediction) -> Iterator[Estimate]:
+        for observable, row in zip(workload.observables, terms, strict=True):
+            yield Estimate(constant(observable) + float(row @ prediction.physical), 0.0, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +55,7 @@ class Score:
     Attributes:
         error: |estimate - ideal| in units of the observable's bound; NaN where the method gave no estimate.
         covered: whether the 95 % interval holds the ideal value.
-        abstained: whether another method stood in.
+        abstained: whether another estimate stood in.
     """
 
     setting: str
@@ -52,7 +69,7 @@ def scores(cases: Iterable[Case], folder: Path) -> Iterator[Score]:
     """Every method on every observable of the cases; methods share simulations and seeds."""
     learned = {name: Learned(name, folder) for name in REGRESSORS}
     methods: list[tuple[Method, Parameters]] = [(METHODS[name], given) for name, given in CONTROLS.items()]
-    methods += [(method, {}) for method in learned.values()]
+    methods += [(method, {}) for method in (*learned.values(), Uncorrected(folder=folder))]
     for case in cases:
         instance = case.instance
         workload = Workload(1, instance.observables, grouped(instance.observables), case.shots, (instance.source,))
@@ -72,7 +89,7 @@ def _score(setting: str, method: str, estimate: Estimate, ideal: float, unit: fl
         method,
         off / unit,
         off <= _INTERVAL * estimate.standard_error,
-        estimate.note.startswith(f"{STAND_IN.name} stands in"),
+        estimate.abstained,
     )
 
 

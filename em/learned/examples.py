@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends import qasm
-from backends.adapter import Run, Work
+from backends.adapter import Work
 from em.families import Instance
 from em.families.family import exact, observable
 from em.harness.executions import Executions
 from em.learned.cases import Case
-from em.learned.features import runs, table
+from em.learned.features import Table, table
+from em.methods.learned import layout
 from em.methods.samples import Floats, Sample
-from em.observables import bound, coefficients, grouped
+from em.observables import coefficients, grouped
 from em.planning import TRANSPILER_SEED
 
 
@@ -23,17 +25,20 @@ class Example:
     """One case, as a model sees it.
 
     Attributes:
-        features: (strings, features).
+        table: the features of its strings.
         ideal: (strings,) exact values.
         terms: (observables, strings) coefficients.
-        bounds: (observables,): sums of |coefficients|: the units of errors.
     """
 
     case: Case
-    features: Floats
+    table: Table
     ideal: Floats
     terms: Floats
-    bounds: Floats
+
+    @property
+    def residual(self) -> Floats:
+        """(strings,): the exact values less the physical estimates, in standard deviations of these, turned as features are."""
+        return np.asarray(self.table.signs * (self.ideal - self.table.estimates) / self.table.sigmas)
 
 
 def examples(cases: Iterable[Case], draws: int = 1) -> Iterator[Example]:
@@ -45,17 +50,21 @@ def examples(cases: Iterable[Case], draws: int = 1) -> Iterator[Example]:
 def _sampled(case: Case, draws: int) -> Iterator[Example]:
     instance, executions = case.instance, Executions(case.drawn.device())
     groups = grouped(instance.observables)
-    work = Work((instance.source,), runs(0, case.shots, groups), case.seed, TRANSPILER_SEED)
+    runs = layout(0, case.shots, groups, case.seed)
+    work = Work((instance.source,), tuple(chain(*(chain(*scales) for scales in runs))), case.seed, TRANSPILER_SEED)
     executions.prepare([work])
     paulis = [pauli for group in groups for pauli in group.paulis]
     ideal, summed = _ideal(instance, paulis), [coefficients(each) for each in instance.observables]
     terms = np.array([[each.get(pauli, 0.0) for pauli in paulis] for each in summed])
-    bounds = np.array([bound(each) for each in instance.observables])
     for draw in range(draws):
         result = executions.run(replace(work, seed=case.seed + draw)).result
-        samples = [Sample.of(group.qubits, [Run(0, 1)], [seen]) for group, seen in zip(groups, result.counts, strict=True)]
+        seen = iter(result.counts)
+        samples = [
+            [Sample.of(group.qubits, each, list(islice(seen, len(each)))) for each in scales]
+            for group, scales in zip(groups, runs, strict=True)
+        ]
         told = [forecast for forecast in result.forecasts if forecast is not None]
-        yield Example(case, table(instance.source, groups, samples, told), ideal, terms, bounds)
+        yield Example(case, table(instance.source, groups, samples, told), ideal, terms)
 
 
 def _ideal(instance: Instance, paulis: Sequence[str]) -> Floats:
@@ -66,6 +75,6 @@ def _ideal(instance: Instance, paulis: Sequence[str]) -> Floats:
 
 
 def stacked(found: Sequence[Example]) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """(rows, features), (rows,) exact values, and (rows,) which example each row is from."""
+    """(rows, features), (rows,) residuals, and (rows,) which example each row is from."""
     rows = np.repeat(np.arange(len(found)), [len(each.ideal) for each in found])
-    return np.concatenate([each.features for each in found]), np.concatenate([each.ideal for each in found]), rows
+    return np.concatenate([each.table.features for each in found]), np.concatenate([each.residual for each in found]), rows

@@ -1,6 +1,10 @@
-"""What a model is told about a Pauli string: what was read, what the calibration lets expect, and what the circuit looks like."""
+"""What a model is told about a Pauli string: what was read, what the calibration lets expect, and what the circuit looks like.
+
+A model knows no sign: each string is turned so that its physical estimate is positive, and what is read with it.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -9,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends import qasm
-from backends.adapter import Run
 from backends.forecast import Forecast, StringForecast
+from em.learned.physical import physical
 from em.observables import Group, support
 
 if TYPE_CHECKING:  # methods know this room, not the other way round
@@ -19,20 +23,26 @@ if TYPE_CHECKING:  # methods know this room, not the other way round
 Floats = NDArray[np.float64]
 
 _OUTCOME: Mapping[str, str] = {
-    "base": "physical estimate: `inverted` / `attenuation`, shrunk by the shot noise and by how small the value should be",
-    "raw": "mean of what was read",
-    "inverted": "the same with the reported readout errors inverted",
-    "sigma": "standard deviation of `inverted` from shots",
-    "others": "mean absolute `base` of all strings of the circuit",
-    "leaning": "mean `base` of all strings on one qubit of the circuit",
-    "pairs": "mean `base` of all strings on two qubits of the circuit",
+    "base": "size of the physical estimate (`em.learned.physical`), which says how this string and the next rows are turned",
+    "sigma": "its standard deviation",
+    "read": "mean of what was read, the reported readout errors inverted",
+    "folded": "the same where the noise acts three times",
+    "read_sigma": "standard deviation of `read`, from shots and twirls",
+    "folded_sigma": "of `folded`",
+    "careful": "the physical estimate of one who expects values as small as those of random circuits, less `base`",
+    "decayed": "exponential extrapolation of `read` and `folded`, less `base`",
+    "strength": "noise / reported noise, as all strings of the circuit tell",
+    "others": "mean `base` of all strings of the circuit",
+    "leaning": "mean physical estimate of all strings on one qubit of the circuit",
+    "pairs": "mean physical estimate of all strings on two qubits of the circuit",
 }
 _EXPECTED: Mapping[str, str] = {
     "attenuation": "what reported gate noise should leave, along sampled Pauli paths (`backends.forecast`)",
-    "spread": "its standard deviation between paths",
+    "thrice": "what it should leave acting three times",
+    "spread": "standard deviation of the attenuation between paths",
     "seen": "fraction of paths that end in I and Z, which alone see the initial state",
     "meetings": "two-qubit gates on a path",
-    "decay": "what relaxation should add",
+    "decay": "what relaxation should add without twirls",
     "slope": "what readout errors should leave",
     "two_qubit_gates": "in the compiled circuit",
     "two_qubit_error": "their mean reported error",
@@ -64,38 +74,51 @@ STRUCTURE = tuple(NAMES.index(name) for name in (*_EXPECTED, *_SHAPE))
 """The columns that are known before anything is read: what the novelty test looks at."""
 
 _KINDS = ("rx", "ry", "rz")
-_LEAST_SEEN = 0.04
-"""Fewer of 64 paths say nothing: values are never expected to be smaller than 0.2."""
+_USUAL, _LEAST_SEEN = 0.25, 0.04
+"""Variances of values before anything is read: half a unit either way; and a fifth, the least that is ever expected."""
+
+_LEAST_SLOPE = 0.05  # beyond, inverting a readout multiplies noise by more than twenty
 
 
-def runs(body: int, shots: int, groups: Sequence[Group]) -> tuple[Run, ...]:
-    """The plain runs of a body, which ask for a forecast: what `table` needs."""
-    return tuple(Run(body, shots, 1, group.basis, paulis=group.paulis) for group in groups)
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A circuit's strings.
+
+    Attributes:
+        features: (strings, features).
+        signs: (strings,) of the physical estimates, +1 or -1.
+    """
+
+    features: Floats
+    signs: Floats
+
+    @property
+    def estimates(self) -> Floats:
+        """(strings,) the physical estimates."""
+        return np.asarray(self.signs * self.features[:, 0])
+
+    @property
+    def sigmas(self) -> Floats:
+        """(strings,) their standard deviations."""
+        return self.features[:, 1]
 
 
-def table(source: str, groups: Sequence[Group], samples: "Sequence[Sample]", forecasts: Sequence[Forecast]) -> Floats:
-    """(strings, features): the strings of all groups, in order.
+def table(source: str, groups: Sequence[Group], samples: "Sequence[Sequence[Sample]]", forecasts: Sequence[Forecast]) -> Table:
+    """The strings of all groups, in order.
 
     Args:
         source: the circuit, OpenQASM 3.
         groups: what was measured.
-        samples: of each group.
+        samples: of each group, at each of `em.learned.physical.SCALES`.
         forecasts: of each group.
     """
-    rows: list[list[float]] = []
-    for group, sample, forecast in zip(groups, samples, forecasts, strict=True):
-        rows += _rows(group, sample, forecast)
-    outcome = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
     paulis = [pauli for group in groups for pauli in group.paulis]
-    base = outcome[:, 0]
-    weights = np.array([len(support(pauli)) for pauli in paulis])
-    circuitwide = [
-        np.abs(base).mean(),
-        *(base[weights == weight].mean() if np.any(weights == weight) else 0.0 for weight in (1, 2)),
-    ]
-    shape = np.array([[*_string(pauli), *circuit(source)] for pauli in paulis]).reshape(len(rows), -1)
-    split = len(_OUTCOME) - len(circuitwide)
-    return np.column_stack([outcome[:, :split], np.tile(circuitwide, (len(rows), 1)), outcome[:, split:], shape])
+    seen = [_inverted(*each) for each in zip(groups, samples, forecasts, strict=True)]
+    read, variances = (np.concatenate(each) for each in zip(*seen, strict=True))
+    outcome, signs = _outcome(read, variances, [string for each in forecasts for string in each.strings], paulis)
+    expected = np.concatenate([_expected(*each) for each in zip(groups, forecasts, strict=True)])
+    shape = np.array([[*_string(pauli), *circuit(source)] for pauli in paulis])
+    return Table(np.hstack([outcome, expected, shape]), signs)
 
 
 @lru_cache(maxsize=1024)
@@ -121,33 +144,62 @@ def circuit(source: str) -> tuple[float, ...]:
     )
 
 
-def _rows(group: Group, sample: "Sample", forecast: Forecast) -> list[list[float]]:
-    """What was read and what was expected of each string of a group."""
+def _inverted(group: Group, samples: "Sequence[Sample]", forecast: Forecast) -> tuple[Floats, Floats]:
+    """(strings, scales) means and variances of what was read, readout errors inverted."""
     wrong0, wrong1 = np.array(forecast.readout).T
-    slope = np.maximum(1 - wrong0 - wrong1, 0.05)
-    products = sample.products((sample.outcomes - (wrong1 - wrong0)) / slope, group.paulis)
-    inverted, variances = sample.mean(products), sample.shot_variance(products)
-    raw, left = sample.mean(sample.parities(group.paulis)), np.where(sample.mask(group.paulis), slope, 1.0).prod(axis=1)
-    return [
-        [
-            physical(value, variance, string),
-            read,
-            value,
-            float(np.sqrt(variance)),
-            *(string.attenuation, string.spread, string.seen, string.meetings, string.decay),
-            float(readout),
+    slope, offset = np.maximum(1 - wrong0 - wrong1, _LEAST_SLOPE), wrong1 - wrong0
+    products = [sample.products((sample.outcomes - offset) / slope, group.paulis) for sample in samples]
+    pairs = list(zip(samples, products, strict=True))
+    means = [sample.mean(each) for sample, each in pairs]
+    variances = [np.maximum(sample.run_variance(each), sample.shot_variance(each)) for sample, each in pairs]
+    return np.stack(means, axis=1), np.stack(variances, axis=1)
+
+
+def _outcome(read: Floats, variances: Floats, strings: Sequence[StringForecast], paulis: Sequence[str]) -> tuple[Floats, Floats]:
+    """The columns of `_OUTCOME`, and the signs of the strings."""
+    moments, seen = np.array([string.moments for string in strings]), np.array([string.seen for string in strings])
+    found = physical(read, variances, moments, np.full(len(read), _USUAL))
+    careful = physical(read, variances, moments, np.maximum(seen, _LEAST_SEEN))
+    signs = np.where(found.values < 0, -1.0, 1.0)
+    weights, everywhere = np.array([len(support(pauli)) for pauli in paulis]), np.ones(len(read))
+    alike = [found.values[weights == weight].mean() if np.any(weights == weight) else 0.0 for weight in (1, 2)]
+    columns = (
+        signs * found.values,
+        found.sigmas,
+        *(signs[:, None] * read).T,
+        *np.sqrt(variances).T,
+        signs * (careful.values - found.values),
+        signs * (_decayed(read, variances) - found.values),
+        found.strength * everywhere,
+        np.abs(found.values).mean() * everywhere,
+        *(signs * mean for mean in alike),
+    )
+    return np.column_stack(columns), signs
+
+
+def _decayed(read: Floats, variances: Floats) -> Floats:
+    """(strings,): a b^scale through both means; the line where they do not look like a decay."""
+    one, three = read.T
+    ratio = np.divide(one, three, out=np.zeros(len(one)), where=np.abs(three) > 2 * np.sqrt(variances[:, 1]))
+    found = np.where(ratio > 1, one * np.sqrt(np.maximum(ratio, 1.0)), 1.5 * one - 0.5 * three)
+    return np.clip(found, -1.0, 1.0)
+
+
+def _expected(group: Group, forecast: Forecast) -> Floats:
+    """The columns of `_EXPECTED`."""
+    places = {qubit: 1 - sum(wrong) for qubit, wrong in zip(group.qubits, forecast.readout, strict=True)}
+    rows = [
+        (
+            string.attenuation,
+            string.moments[2],
+            *(string.spread, string.seen, string.meetings, string.decay),
+            float(np.prod([places[qubit] for qubit in support(pauli)])),
             float(forecast.two_qubit_gates),
             forecast.two_qubit_error,
-        ]
-        for value, variance, read, readout, string in zip(inverted, variances, raw, left, forecast.strings, strict=True)
+        )
+        for pauli, string in zip(group.paulis, forecast.strings, strict=True)
     ]
-
-
-def physical(inverted: float, variance: float, string: StringForecast) -> float:
-    """The mean of the ideal value after `inverted` was read, if it was N(0, seen) before and the noise is as forecast."""
-    before = max(string.seen, _LEAST_SEEN)
-    gain = string.attenuation * before / (string.attenuation**2 * before + variance)
-    return float(np.clip(gain * inverted, -1.0, 1.0))
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(_EXPECTED))
 
 
 def _string(pauli: str) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 
 from em.errors import EmError
-from em.learned.features import NAMES, STRUCTURE, Floats
+from em.learned.features import NAMES, STRUCTURE, Floats, Table
 from em.learned.novelty import Reference
 
 DATA = Path(__file__).parent / "data"
@@ -27,11 +27,14 @@ class Prediction:
 
     Attributes:
         values: (strings,) in [-1, 1].
+        physical, sigmas: (strings,) what the physical estimate says that a regressor corrects, and its standard deviation.
         spreads: (strings,) how far off a value may be; intervals are multiples of it.
         distances: (strings,) from what the model was fitted to.
     """
 
     values: Floats
+    physical: Floats
+    sigmas: Floats
     spreads: Floats
     distances: Floats
 
@@ -72,11 +75,12 @@ class Model:
         found: Mapping[str, float] = self.about["quantiles"][regressor]
         return found
 
-    def predict(self, features: Floats, regressor: str) -> Prediction:
-        """What a regressor says of (strings, features)."""
-        values = np.clip(features[:, 0] + self._run(regressor, features), -1.0, 1.0)
-        spreads = np.maximum(self._run("spread", features), _LEAST_SPREAD)
-        return Prediction(values, spreads, self.reference.distances(features[:, STRUCTURE]))
+    def predict(self, table: Table, regressor: str) -> Prediction:
+        """What a regressor says of a circuit's strings."""
+        features, sigmas = table.features, table.sigmas
+        values = np.clip(table.estimates + table.signs * sigmas * self._run(regressor, features), -1.0, 1.0)
+        spreads = np.maximum(sigmas * self._run("spread", features), _LEAST_SPREAD)
+        return Prediction(values, table.estimates, sigmas, spreads, self.reference.distances(features[:, STRUCTURE]))
 
     def _run(self, name: str, features: Floats) -> Floats:
         (found,) = self.sessions[name].run(None, {"features": features.astype(np.float32)})
