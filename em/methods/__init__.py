@@ -10,7 +10,7 @@
 | `zne-*` | noise folded up (parameters `scale_factors` and `fold`), extrapolated to none by the rest of the name |
 | `cdr`, `vncdr` | a fit to near-Clifford circuits, at one noise scale or at several |
 | `vd` | two copies, read as one purer copy |
-| `ml-qem` | a random forest corrects raw values; `-linear` and `-boosting` are its controls |
+| `ml-qem` | a random forest corrects a physical estimate from two noise scales; `-linear` and `-boosting` are its controls |
 
 All but the last four are parts: `Mitigated(reader, extrapolation, treatments)` puts any of them together. The table holds the
 combinations that are worth it.
