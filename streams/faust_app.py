@@ -152,7 +152,6 @@ class _Consumer(driver.Consumer):
             if self.flow_active and generation == self.app.consumer_generation_id:
                 for fetched in batches:
                     owners.feed(fetched)
-                await asyncio.sleep(self.app.rest_seconds)
 
 
 class _Transport(driver.Transport):
@@ -160,15 +159,9 @@ class _Transport(driver.Transport):
 
 
 class App(faust.App):
-    """A Faust app with one agent.
-
-    Attributes:
-        owners: who answers for the partitions.
-        rest_seconds: between fetches: an agent that waits for a batch anyway need not fetch a few events at a time.
-    """
+    """A Faust app with one agent; `owners` answer for the partitions."""
 
     owners: Owners
-    rest_seconds: float
 
     def _create_directories(self) -> None:
         """None: Faust makes a folder for tables in the current directory, and there are no tables."""
@@ -200,7 +193,7 @@ def create(agent: Agent, brokers: str, owners: Owners) -> App:
         web_tables_enabled=False,
         producer_linger=0.02,
     )
-    app.owners, app.rest_seconds = owners, agent.linger / 4
+    app.owners = owners
     app.transport = _Transport(app.conf.broker, app, loop=app.loop)
     topic = app.topic(*(kind.topic for kind in agent.reads), value_serializer="raw", key_serializer="raw")
 

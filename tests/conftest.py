@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,8 @@ from streams.admin import ensure_topics
 from streams.broker import LocalBroker
 
 PARTITIONS = 4
+
+os.environ.pop("COLUMNS", None)  # pytest-xdist tells its workers of a terminal that they do not have
 
 # No deadlines: how long an example takes says how busy the machine is.
 settings.register_profile("same", deadline=None, derandomize=True)  # the same examples every time, so that a change is judged alone

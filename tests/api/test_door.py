@@ -70,8 +70,8 @@ def test_a_post_quantum_token_from_key_ring_to_principal(tmp_path):
     [
         ({"exp": NOW - 31}, "expired"),
         ({"exp": None}, '"exp"'),
-        ({"iat": NOW + 300}, "not yet valid"),
-        ({"nbf": NOW + 300}, "not yet valid"),
+        ({"iat": NOW + 86_400}, "not yet valid"),
+        ({"nbf": NOW + 86_400}, "not yet valid"),
         ({"aud": "policy"}, "Audience"),
         ({"aud": None}, '"aud"'),
         ({"iss": "others"}, "issuer"),

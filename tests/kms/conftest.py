@@ -7,7 +7,7 @@ import pytest
 from kms.algorithms import LOG_SUITES
 from kms.keyring import KeyRing
 from kms.keys import LOG_USE
-from kms.provision import init_token
+from kms.provision import Provisioned, init_token
 from kms.tls.authority import CA_ALGORITHMS, CA_USE, Authority
 from kms.token import open_token
 
@@ -20,15 +20,18 @@ ABSENT = {
     "kryoptic": "the PKCS#11 3.2 token is not built: sh deploy/token/build.sh",
     "softhsm2": "SoftHSM2 is not installed: apt-get install softhsm2",
 }
+_made: dict[str, Provisioned] = {}
 
 
 @pytest.fixture(scope="session", params=sorted(MODULES))
 def provisioned(request, tmp_path_factory):
     """A freshly made token of each kind."""
-    module = MODULES[request.param]
-    if not module.is_file():
-        pytest.skip(ABSENT[request.param])
-    return init_token(module, "tests", tmp_path_factory.mktemp(request.param) / "token")
+    kind = request.param
+    if not MODULES[kind].is_file():
+        pytest.skip(ABSENT[kind])
+    if kind not in _made:  # pytest asks again whenever the parameter changes, and a module would go on with the first folder
+        _made[kind] = init_token(MODULES[kind], "tests", tmp_path_factory.mktemp(kind) / "token")
+    return _made[kind]
 
 
 @pytest.fixture(scope="session")

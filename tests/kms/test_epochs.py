@@ -206,7 +206,9 @@ class TestLogsGoOver:
         bare = Log(first(PHASES[DUAL]))
         bare.records = list(signer.records)
         bare.count = signer.count
-        bare.signer._crossing = lambda _: type("Now", (), {"epoch": migrated().epoch(2), "before": None, "suites": dual})()
+        bare.signer._crossing = lambda _: type(
+            "Now", (), {"epoch": migrated().epoch(2), "before": None, "anchored": None, "suites": dual}
+        )()
         bare.write(1.1)
         with pytest.raises(WrongEpoch, match="no leaf of the log says so"):
             verify(bare.records, believing(migrated()))
@@ -218,7 +220,8 @@ class TestLogsGoOver:
 
         def alone(partition):
             crossing = real(partition)
-            return type("Now", (), {"epoch": crossing.epoch, "before": crossing.before, "suites": lambda _, __: ("ML-DSA-65",)})()
+            alone = {"epoch": crossing.epoch, "before": crossing.before, "anchored": None, "suites": lambda _, __: ("ML-DSA-65",)}
+            return type("Now", (), alone)()
 
         log.signer._crossing = alone
         log.write(2.5)
@@ -241,7 +244,9 @@ class TestLogsGoOver:
         late = Log(Policy(migrated().epochs[:2]))
         late.records, late.count = [*log.records[:-4]], log.count - 3
         late.records = late.records[: -1 if not isinstance(late.records[-1], LogCheckpoint) else None]
-        late.signer._crossing = lambda _: type("Now", (), {"epoch": migrated().epoch(2), "before": None, "suites": dual})()
+        late.signer._crossing = lambda _: type(
+            "Now", (), {"epoch": migrated().epoch(2), "before": None, "anchored": None, "suites": dual}
+        )()
         late.write(2.05)
         with pytest.raises(PolicyRollback, match="stands under epoch 3"):
             verify(late.records, believing(migrated()))
