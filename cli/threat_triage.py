@@ -10,7 +10,6 @@ from rich.table import Table
 from cli import screen
 
 if TYPE_CHECKING:
-    from threat.triage.choice import Choice
     from threat.triage.measure import Line
 
 SHOWN = 8
@@ -19,26 +18,17 @@ SHOWN = 8
 def triage(
     *,
     train: Annotated[Path, typer.Option(help="NSL-KDD file to learn from; all thresholds come from it.")],
-    test: Annotated[
-        Path | None,
-        typer.Option(help="NSL-KDD file that is scored once, when all else is fixed; without it: the choice of detectors."),
-    ] = None,
+    test: Annotated[Path, typer.Option(help="NSL-KDD file that is scored once, when all else is fixed.")],
     seed: Annotated[int, typer.Option(help="Of forests, folds, weights and clusters.", min=0)] = 0,
 ) -> None:
     """Fit boosting, novelty and the quantum classifier on one file, fix all thresholds there, and score another once.
 
-    An event counts as caught by its final level. A few minutes on two cores. Without a file to score, show how the detectors were
-    chosen: by attacks of kinds that were held out of the training file.
+    An event counts as caught by its final level. A few minutes on two cores.
     """
-    from threat.triage.choice import choices  # noqa: PLC0415 - as below
     from threat.triage.measure import measure  # noqa: PLC0415 - scikit-learn and Qiskit take seconds, help shall not wait for them
     from threat.triage.nslkdd import read  # noqa: PLC0415
 
     console = screen.console()
-    if test is None:
-        with console.status("reading") as shown:
-            console.print(_choices(choices(read(train), seed, shown.update)))
-        return
     with console.status("reading") as shown:
         found = measure(read(train), read(test), seed, shown.update)
     console.print(_table("stage", found.stages, found.attacks), _table("control", found.controls, found.attacks), sep="\n")
@@ -52,12 +42,4 @@ def _table(what: str, lines: "Iterable[Line]", attacks: int) -> Table:
     for line in lines:
         added = "" if line.added is None else f"{line.added:,}"
         made.add_row(line.name, f"{line.missed:,}", added, f"{line.false_positives:.2%}", f"{line.accuracy:.4f}")
-    return made
-
-
-def _choices(found: "Iterable[Choice]") -> Table:
-    numbers = ("kinds found", "attacks found", "false positives")
-    made = screen.table("detectors", *numbers, numbers=numbers)
-    for each in found:
-        made.add_row(", ".join(each.detectors), f"{each.kinds:.3f}", f"{each.events:.3f}", f"{each.false_positives:.2%}")
     return made

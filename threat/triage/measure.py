@@ -1,31 +1,27 @@
 """Triage as a whole: thresholds from connections held out by kind, then the test set, once.
 
 Ordinary cross-validation promises too much: the test set's normal traffic is not the training's. Normal connections are therefore
-held out in clusters, so that what is held out is unlike what was learned. What each detector says of a connection becomes its
-surprise: minus the logarithm of the share of held-out normal connections that it finds as bad. The largest surprise counts.
+held out in clusters, so that what is held out is unlike what was learned, for all thresholds but the novelty gate's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans  # type: ignore[import-untyped]
 
-from threat.triage import novelty, stages
+from threat.triage import stages
 from threat.triage.nslkdd import Connections, Floats, Vocabulary
 
-DETECTORS = ("boosting", "forest", "neighbours", "of service")
-"""What may call a connection an attack; chosen by attacks of kinds that were held out of the training file."""
+BOOSTED = 0.024
+"""Share of normal connections, held out in clusters, that boosting may call attacks."""
 
-CONTROLS = (("boosting",), ("boosting", "forest"))
-"""The same rule with other detectors."""
+NOVELTY_PERCENTILE = 95.0
+"""Of normal connections held out at random: what is stranger to the forest is novel, and at least HIGH."""
 
-FLAGGED = 0.033
-"""Share of held-out normal connections that all detectors and signatures together may flag."""
-
-ESCALATED = 0.15
-"""Share up to which those that surprise most, and are not caught yet, are put to the second opinion."""
+ESCALATED_PERCENTILE = 85.0
+"""What is stranger than this and not caught yet is put to the second opinion."""
 
 RAISED = 0.003
 """Share of normal connections that the second opinion may raise."""
@@ -66,20 +62,17 @@ class Measured:
 
 def measure(train: Connections, test: Connections, seed: int, say: Say = lambda _: None) -> Measured:
     """Fits all stages and all thresholds on `train`, then scores `test` once."""
-    reference = _held_out(train, folds(train, seed), lambda fit, rest: _all(fit, rest, seed), say)
+    parts = folds(train, seed)
+    clustered = _held_out(train, parts, lambda fit, rest: _all(fit, rest, seed), say)
+    anyhow = np.random.default_rng(seed).permutation(parts)
+    novelty = _held_out(train, anyhow, lambda fit, rest: {"forest": stages.forest(fit, rest, seed)}, say)["forest"]
     say("all of the training, then the test set")
-    return _measured(reference, _all(train, test, seed), test)
+    return _measured(clustered, novelty, _all(train, test, seed), test)
 
 
 def _all(fit: Connections, score: Connections, seed: int) -> stages.Scores:
-    return {
-        "signatures": score.signature.astype(np.float64),
-        "boosting": stages.boosting(fit, score, seed),
-        "neighbours": novelty.neighbours(fit, score, seed),
-        "of service": novelty.of_service(fit, score),
-        "forest": stages.forest(fit, score, seed),
-        **stages.second_opinions(fit, score, seed),
-    }
+    first = {"boosting": stages.boosting(fit, score, seed), "forest": stages.forest(fit, score, seed)}
+    return {**first, **stages.second_opinions(fit, score, seed)}
 
 
 def _held_out(
@@ -106,38 +99,12 @@ def folds(train: Connections, seed: int) -> NDArray[np.int64]:
     return part
 
 
-class Rule:
-    """Signatures, and detectors that share one bound on surprise; the bound comes from held-out normal connections."""
-
-    def __init__(self, reference: stages.Scores, detectors: Sequence[str]) -> None:
-        self._reference, self._detectors = reference, detectors
-        surprise = np.where(reference["signatures"] > 0, np.inf, self.surprise(reference))
-        self.bound, self.door = np.quantile(surprise, (1 - FLAGGED, 1 - ESCALATED))
-
-    def surprise(self, scores: stages.Scores, among: Sequence[str] = ()) -> Floats:
-        """(n,): the largest of the detectors', or of some of them."""
-        each = [_surprise(self._reference[name], scores[name]) for name in among or self._detectors]
-        return np.asarray(np.max(each, axis=0))
-
-    def flagged(self, scores: stages.Scores, among: Sequence[str] = ()) -> NDArray[np.bool_]:
-        """(n,): caught by signatures or detectors, or by some of these."""
-        return np.asarray((scores["signatures"] > 0) | (self.surprise(scores, among) > self.bound))
-
-    def waiting(self, scores: stages.Scores) -> NDArray[np.bool_]:
-        """(n,): put to the second opinion."""
-        return np.asarray(~self.flagged(scores) & (self.surprise(scores) > self.door))
-
-
-def _surprise(normal: Floats, scores: Floats) -> Floats:
-    above = len(normal) - np.searchsorted(np.sort(normal), scores, side="left")
-    return np.asarray(-np.log((above + 1) / (len(normal) + 1)))
-
-
-def _measured(reference: stages.Scores, scored: stages.Scores, test: Connections) -> Measured:
-    rule = Rule(reference, DETECTORS)
-    boosted = rule.surprise(scored, DETECTORS[:1]) > rule.bound
-    cumulative = [rule.flagged(scored, DETECTORS[:count]) for count in range(1, len(DETECTORS) + 1)]
-    first, held = cumulative[-1], rule.waiting(reference)
+def _measured(reference: stages.Scores, novelty: Floats, scored: stages.Scores, test: Connections) -> Measured:
+    gate, door = np.percentile(novelty, (NOVELTY_PERCENTILE, ESCALATED_PERCENTILE))
+    boosted = scored["boosting"] > np.quantile(reference["boosting"], 1 - BOOSTED)
+    known = boosted | test.signature
+    first = known | (scored["forest"] > gate)
+    waiting = (reference["forest"] > door) & (reference["forest"] <= gate)
 
     def line(name: str, flagged: NDArray[np.bool_], before: NDArray[np.bool_] | None = None) -> Line:
         attack = test.attack
@@ -147,19 +114,20 @@ def _measured(reference: stages.Scores, scored: stages.Scores, test: Connections
 
     def raised(name: str) -> NDArray[np.bool_]:
         """With those of the escalated that a second opinion raises."""
-        limit = np.quantile(reference[name][held], max(0.0, 1 - RAISED * len(held) / max(1, held.sum())))
-        return np.asarray(first | (rule.waiting(scored) & (scored[name] > limit)))
+        limit = np.quantile(reference[name][waiting], max(0.0, 1 - RAISED * len(waiting) / max(1, waiting.sum())))
+        return np.asarray(first | ((scored["forest"] > door) & (scored[name] > limit)))
 
     final, half = raised("quantum"), scored["boosting"] > 0.5
     lines = (
         line("boosting", boosted),
-        line("+ signatures", cumulative[0], boosted),
-        *(line(f"+ {DETECTORS[at]}", cumulative[at], cumulative[at - 1]) for at in range(1, len(DETECTORS))),
+        line("+ signatures", known, boosted),
+        line("+ novelty", first, known),
         line("+ quantum opinion", final, first),
     )
     controls = (
         line("boosting at 0.5", half),
-        *(line(f"{' and '.join(names)} alone", Rule(reference, names).flagged(scored)) for names in CONTROLS),
+        line("boosting at 0.5, or novel", half | (scored["forest"] > gate), half),
+        line("novel alone", scored["forest"] > gate),
         *(line(f"{name} for the quantum opinion", raised(name), first) for name in ("without entanglement", "linear")),
     )
     kinds, counts = np.unique(test.kind[test.attack & ~final], return_counts=True)
