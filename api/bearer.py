@@ -62,12 +62,12 @@ class _Ours(Algorithm):
         return True
 
     @staticmethod
-    def to_jwk(key_obj: Any, as_dict: bool = False) -> Any:  # `kms.export` does this
-        raise NotImplementedError
+    def to_jwk(key_obj: Any, as_dict: bool = False) -> Any:
+        raise jwt.InvalidKeyError("keys are exported by `quantumai kms public`, not from a token's verifier")
 
     @staticmethod
     def from_jwk(jwk: Any) -> Any:
-        raise NotImplementedError
+        raise jwt.InvalidKeyError("keys come from the trust root, never from a token")
 
 
 def _jws() -> jwt.PyJWS:

@@ -5,7 +5,7 @@ import math
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from ibm_cloud import DEVICE, TOKEN, Cloud, Fault
@@ -24,14 +24,6 @@ from backends.simulation import Simulator
 NAME = f"ibm:{DEVICE}"
 BELL_LIKE = Work((ghz(3),), (Run(0, 400),), seed=5)
 MIXED = Work((ghz(3),), (Run(0, 500), Run(0, 200, basis="XIZ"), Run(0, 100, scale=0, flips=(1,)), Run(0, 500, scale=3)), seed=5)
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    with Cloud() as cloud:
-        for name, value in cloud.environment.items():
-            monkeypatch.setenv(name, value)
-        yield cloud
 
 
 def _connected() -> IbmRuntime:

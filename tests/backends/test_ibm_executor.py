@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterator
 
 import pytest
 from ibm_cloud import DEVICE, Cloud, Fault
@@ -33,14 +32,6 @@ class Jobs(dict[str, JobStatus]):
     def take(self, records: list) -> list[JobCompleted]:
         self.update({record.job_id: record for record in records if isinstance(record, JobStatus)})
         return [record for record in records if isinstance(record, JobCompleted)]
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    with Cloud() as cloud:
-        for name, value in cloud.environment.items():
-            monkeypatch.setenv(name, value)
-        yield cloud
 
 
 def _until_done(execution: Execution, jobs: Jobs, seconds: float = 30) -> JobCompleted:

@@ -1,6 +1,5 @@
 """`quantumai em run` on an IBM device: jobs at the stand-in cloud, and in the client's own local mode."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,6 @@ from em.harness.run import Ran, run
 from em.harness.store import Store
 
 NAME = f"ibm:{DEVICE}"
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    with Cloud() as cloud:
-        for name, value in cloud.environment.items():
-            monkeypatch.setenv(name, value)
-        yield cloud
 
 
 def _run(asked: Scope, root: Path, **limits: float) -> tuple[Ran, Store]:
