@@ -5,15 +5,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit
 from qiskit.circuit import Delay, Gate, Instruction, Measure, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import PTM, Kraus
-from qiskit.transpiler import InstructionProperties, Target
+from qiskit.transpiler import InstructionProperties, StagedPassManager, Target, generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 
 from backends import qasm
@@ -70,6 +69,7 @@ class Device:
         self._inverses: dict[tuple[str, tuple[int, ...]], NDArray[np.float64] | None] = {}
         self._reported: dict[tuple[str, tuple[int, ...]], NDArray[np.float64]] = {}
         self._compiled: OrderedDict[tuple[str, int, int], Compiled] = OrderedDict()
+        self._kept_passes: dict[tuple[int, int, tuple[int, ...] | None], StagedPassManager] = {}
 
     @cached_property
     def working(self) -> frozenset[int]:
@@ -174,11 +174,19 @@ class Device:
     def _transpiled(self, body: QuantumCircuit, seed: int, level: int) -> QuantumCircuit:
         """In the device's gates."""
         start = None if level else self._first_qubits(body.num_qubits)
-        options: dict[str, Any] = {"target": self.target, "optimization_level": level, "seed_transpiler": seed}
         try:
-            return transpile(body, initial_layout=start, **options)
+            return self._passes(seed, level, start).run(body)
         except (TranspilerError, TypeError) as error:  # TypeError: Qiskit trips over couplings that are missing
             raise WorkRefusedError(f"the circuit does not fit {self.calibration.backend}: {error}") from error
+
+    def _passes(self, seed: int, level: int, start: tuple[int, ...] | None) -> StagedPassManager:
+        """Qiskit's passes for this device; kept, since to put them together takes longer than to run them on a small circuit."""
+        key = seed, level, start
+        if key not in self._kept_passes:
+            self._kept_passes[key] = generate_preset_pass_manager(
+                level, target=self.target, seed_transpiler=seed, initial_layout=None if start is None else list(start)
+            )
+        return self._kept_passes[key]
 
     def _first_qubits(self, width: int) -> tuple[int, ...] | None:
         """Where level 0 begins, which does not look for a place: at qubit 0, or at other qubits that hang together."""
