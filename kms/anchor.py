@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kms.errors import MissingAnchor, OutOfForce, WrongSignature
+from kms.algorithms import SIGNATURES
+from kms.errors import MissingAnchor, OutOfForce, UnknownAnchor, WrongSignature
 from kms.keyring import KeyRing
 from kms.note import Note, key_id, read_note, sign_note, signed_by
 from kms.signing import LogSigner
@@ -119,24 +120,42 @@ def check_carried(note: Note, trust: TrustRoot) -> None:
 
     Raises:
         MissingAnchor: it does not.
+        UnknownAnchor: what stands there is by a key that the trust root does not have.
     """
     said, known = note.checkpoint, [key for key in trust.keys if key.use == ANCHOR_USE]
-    if said.anchor and known and not any(signed_by(note, key) for key in known):
-        raise MissingAnchor(
-            f"the checkpoint of {said.origin} at size {said.size} says that it is anchored by {said.anchor}, and carries no such "
-            "signature of a key of the trust root: it was taken away, or the trust root is older than the key"
+    if not said.anchor or not known or any(signed_by(note, key) for key in known):
+        return
+    what = f"the checkpoint of {said.origin} at size {said.size} says that it is anchored by {said.anchor}"
+    if _foreign(note):
+        raise UnknownAnchor(
+            f"{what}; the signature there is by a key that the trust root does not have: the key was rotated since (take the new "
+            "trust root), or somebody put a signature of his own in its place"
         )
+    raise MissingAnchor(f"{what}, and carries no such signature: it was taken away")
 
 
-def anchor_of(note: Note, trust: TrustRoot) -> Anchor | None:
+def _foreign(note: Note) -> bool:
+    """Whether a line below the note has the log's name and the length of such an anchor."""
+    said = note.checkpoint
+    row = SIGNATURES.get(said.anchor)
+    return row is not None and any(line.name == said.origin and len(line.signature) == row.signature_bytes for line in note.lines)
+
+
+def anchor_of(note: Note, trust: TrustRoot, *, covered: bool = False) -> Anchor | None:
     """The anchor that a note carries; None where it carries none of a trusted key.
+
+    Args:
+        note: the note.
+        trust: whose anchors count.
+        covered: as in `kms.note.verify_note`.
 
     Raises:
         WrongSignature: it does not verify.
         OutOfForce: its key was not in force then.
     """
     checkpoint = note.checkpoint
-    for key in (key for key in trust.verifying(ANCHOR_USE) if key.algorithm not in trust.policy.broken):
+    keys = trust.verified(ANCHOR_USE) if covered else trust.verifying(ANCHOR_USE)
+    for key in (key for key in keys if key.algorithm not in trust.policy.broken):
         named = key_id(checkpoint.origin, key)
         for line in note.lines:
             if (line.name, line.key_id) == (checkpoint.origin, named):

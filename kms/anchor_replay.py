@@ -5,7 +5,7 @@ Whoever takes an anchor away, or the checkpoint that carries it, leaves every la
 
 from collections.abc import Callable
 
-from kms.anchor import ANCHOR_USE, check_carried
+from kms.anchor import ANCHOR_USE, anchor_of, check_carried
 from kms.errors import MissingAnchor, VerificationError
 from kms.note import Anchored, Note, signed_by
 from kms.trust import TrustRoot
@@ -17,11 +17,12 @@ class AnchorReplay:
     Args:
         trust: whose anchors count.
         whole: the log is given from its beginning; otherwise what its first checkpoint names lies before it.
+        every: verify each anchor; otherwise who looks at `newest` verifies that one.
         fail: takes what is found wrong; it may raise.
     """
 
-    def __init__(self, trust: TrustRoot, whole: bool, fail: Callable[[VerificationError], None]) -> None:
-        self._trust, self._known, self._fail = trust, whole, fail
+    def __init__(self, trust: TrustRoot, whole: bool, every: bool, fail: Callable[[VerificationError], None]) -> None:
+        self._trust, self._known, self._every, self._fail = trust, whole, every, fail
         self._keys = [key for key in trust.verifying(ANCHOR_USE) if key.algorithm not in trust.policy.broken]
         self._last: Anchored | None = None
         self.newest: Note | None = None
@@ -32,6 +33,8 @@ class AnchorReplay:
 
         Raises, or hands to `fail`:
             MissingAnchor: it names, or carries, another anchor than it should.
+            UnknownAnchor: it carries one by a key that the trust root does not have.
+            WrongSignature, OutOfForce: as `kms.anchor.anchor_of`, where every anchor is verified.
         """
         said, before = note.checkpoint, self._last
         known, self._known, self._last = self._known, True, said.last_anchored
@@ -39,7 +42,9 @@ class AnchorReplay:
             self.newest = note
         try:
             check_carried(note, self._trust)
-        except MissingAnchor as error:
+            if self._every:
+                anchor_of(note, self._trust, covered=True)
+        except VerificationError as error:
             self._fail(error)
         if known and said.anchored != before:
             there = f"the last one that is there has size {before.size}" if before else "there is none before it"

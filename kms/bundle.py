@@ -49,7 +49,7 @@ class LogEntry(Part):
 
     log_id: Annotated[Identifier, Field(alias="logId")]
     index: Annotated[int, Field(ge=0, alias="logIndex")]
-    subject: str
+    subject: Identifier
     event: AboutEvent
     proof: Annotated[tuple[str, ...], Field(max_length=64, alias="inclusionProof")]
     checkpoint: str

@@ -71,10 +71,13 @@ def read_envelope(document: Any) -> Envelope:
     signatures = _field(fields, "signatures", list, "the envelope")
     if len(signatures) > MAX_SIGNATURES:
         raise MalformedEnvelope(f"the envelope has {len(signatures)} signatures; at most {MAX_SIGNATURES} are read")
+    read = tuple(_signature(one, f"signature {number}") for number, one in enumerate(signatures, 1))
+    if len(set(read)) != len(read):
+        raise MalformedEnvelope("a signature of the envelope stands twice")
     return Envelope(
         _field(fields, "payloadType", str, "the envelope"),
         _base64(_field(fields, "payload", str, "the envelope"), "payload"),
-        tuple(_signature(one, f"signature {number}") for number, one in enumerate(signatures, 1)),
+        read,
     )
 
 

@@ -245,6 +245,10 @@ class MissingAnchor(VerificationError):
     """An anchor of a log was taken away: the log's own signed text says that it is there."""
 
 
+class UnknownAnchor(VerificationError):
+    """An anchor by a key that is not in the trust root."""
+
+
 class RolledBack(VerificationError):
     """A log is shorter than somebody has seen it."""
 

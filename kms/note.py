@@ -145,6 +145,8 @@ def read_note(note: str) -> Note:
         raise MalformedNote(
             "the note's text is not in canonical form: leading zeros, padding, spaces, or a root that is not 32 bytes"
         )
+    if len(set(lines)) != len(lines):
+        raise MalformedNote("a signature line of the note stands twice")
     return Note(checkpoint, text, lines)
 
 

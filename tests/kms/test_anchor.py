@@ -13,7 +13,7 @@ from kms.algorithms import LOG_SUITES, raw_public_key
 from kms.anchor import ANCHOR_ALGORITHM, ANCHOR_USE, AnchoredLogs, anchor_of, ask_for_anchor
 from kms.bundle import bundle, read_bundle, verify_bundle
 from kms.epochs import FIRST, Policy
-from kms.errors import MissingAnchor, MissingSuite, NotAnchored, OutOfForce, WrongSignature
+from kms.errors import MalformedNote, MissingAnchor, MissingSuite, NotAnchored, OutOfForce, UnknownAnchor, WrongSignature
 from kms.keyring import KeyRing
 from kms.note import read_note, sign_note
 from kms.verification import LogVerifier
@@ -58,8 +58,8 @@ def beat(anchored, log, clock, **later):
     return log._keep(anchored.heartbeat(0))
 
 
-def verifier_of(log, trust, records=None, whole=True, **demands):
-    verifier = VouchedVerifier(trust, Demands(**demands), collect=True, every_signature=False, whole=whole)
+def verifier_of(log, trust, records=None, whole=True, every=False, **demands):
+    verifier = VouchedVerifier(trust, Demands(**demands), collect=True, every_signature=every, whole=whole)
     for record in log.records if records is None else records:
         (verifier.checkpoint if isinstance(record, LogCheckpoint) else verifier.manifest)(record)
     return verifier.finish()
@@ -130,6 +130,18 @@ class TestTakenAway:
         changed = [stripped(record) if record in anchored(log.records) else record for record in log.records]
         assert verifier_of(log, trusting(keys), changed).errors == ()
 
+    def test_and_another_key_s_in_its_place(self, twice):
+        """A stranger's signature is no anchor; nor can anybody tell it from a key that is newer than the trust root."""
+        log, trust = twice
+        head = anchored(log.records)[1]
+        lines = head.note.splitlines(keepends=True)
+        content = bytearray(base64.b64decode(lines[-1].split(" ")[2]))
+        content[0] ^= 1
+        foreign = f"— {head.log_id} {base64.b64encode(content).decode()}\n"
+        other = head.model_copy(update={"note": "".join([*lines[:-1], foreign])})
+        [error] = verifier_of(log, trust, [other if record is head else record for record in log.records]).errors
+        assert type(error) is UnknownAnchor and "take the new trust root" in str(error)
+
     def test_in_a_bundle(self, twice):
         log, trust = twice
         head = anchored(log.records)[1]
@@ -146,6 +158,61 @@ class TestTakenAway:
         log.sign(requests(range(3, 5)))
         report = verifier_of(log, replace(trusting(keys), keys=(*trusting(keys).keys, *aged(own))))
         assert report.errors == () and report.vouched["test.example/0"].anchor.size == 3
+
+
+class TestEveryAnchor:
+    """With `every_signature` older anchors are verified, too, not the newest alone."""
+
+    def bent(self, head):
+        lines = head.note.splitlines(keepends=True)
+        content = bytearray(base64.b64decode(lines[-1].split(" ")[2]))
+        content[2000] ^= 1
+        bent = f"— {head.log_id} {base64.b64encode(content).decode()}\n"
+        return head.model_copy(update={"note": "".join([*lines[:-1], bent])})
+
+    def test_a_bent_one_is_found(self, twice):
+        log, trust = twice
+        first, second = anchored(log.records)
+        assert verifier_of(log, trust, every=True).errors == ()
+        for head, every in [(first, True), (second, True), (second, False)]:
+            changed = [self.bent(head) if record is head else record for record in log.records]
+            assert [type(error) for error in verifier_of(log, trust, changed, every=every).errors] == [WrongSignature]
+
+    def test_one_by_a_key_that_was_revoked_since_counts_below_a_newer_checkpoint(self, twice):
+        log, trust = twice
+        lost = [
+            replace(key, state="revoked", life=replace(key.life, revoked=datetime.now(UTC) + timedelta(days=300)))
+            if key.use == ANCHOR_USE
+            else key
+            for key in trust.keys
+        ]
+        report = verifier_of(log, replace(trust, keys=tuple(lost)), every=True)
+        assert report.errors == () and report.vouched["test.example/0"].anchor is None
+
+    def test_a_line_that_stands_twice_is_refused(self, twice):
+        log, trust = twice
+        head = anchored(log.records)[0]
+        for line in head.note.splitlines(keepends=True)[-3:]:
+            double = head.model_copy(update={"note": head.note + line})
+            found = verifier_of(log, trust, [double if record is head else record for record in log.records]).errors
+            assert MalformedNote in {type(error) for error in found}
+
+
+def test_a_trust_root_from_before_the_anchor_key_was_rotated_says_so(log, own, keys, clock):
+    """The log goes on to hold for whoever has the new trust root: the older key's anchors count as long as it was in force."""
+    write = writer(log, own, clock)
+    beat(write, log, clock)
+    beat(write, log, clock, days=1)
+    old = replace(trusting(keys), keys=(*trusting(keys).keys, *aged(own)))
+    own.rotate(ANCHOR_USE, ANCHOR_ALGORITHM)
+    time.sleep(2.1)  # kms.keyring.NOTICE
+    log.sign(requests(range(3, 5)))
+    beat(write, log, clock, days=1)
+    [error] = verifier_of(log, old).errors
+    assert type(error) is UnknownAnchor and "at size 5" in str(error)
+    later = [replace(key, life=replace(key.life, retires=None)) for key in aged(own)]
+    report = verifier_of(log, replace(trusting(keys), keys=(*trusting(keys).keys, *later)), every=True)
+    assert report.errors == () and report.vouched["test.example/0"].anchor.key == f"{ANCHOR_USE}/{ANCHOR_ALGORITHM}/2"
 
 
 def test_a_log_is_anchored_once_a_period_and_when_asked(log, own, clock):

@@ -74,6 +74,7 @@ CHANGES = {
     "another event": (["logEntry", "event", "id"], "x", WrongBinding),
     "another digest": (["logEntry", "event", "digest"], "0" * 64, WrongBinding),
     "another subject": (["logEntry", "subject"], "job-8", WrongBinding),
+    "a subject that cannot be one": (["logEntry", "subject"], "job 7", MalformedEnvelope),
     "another place": (["logEntry", "logIndex"], 6, WrongInclusion),
     "a place beyond the tree": (["logEntry", "logIndex"], 10, WrongInclusion),
     "another log": (["logEntry", "logId"], "test.example/1", MalformedNote),

@@ -83,8 +83,11 @@ def test_what_the_note_itself_demands_is_demanded():
 
 
 def test_the_same_suite_twice_does_not_stand_for_the_other():
+    again = lines(sign_note(CHECKPOINT, KEYS[:1]))[0]  # ECDSA draws another number
     with pytest.raises(MissingSuite, match="ML-DSA-65"):
-        verify_note(read_note(with_lines(lines(NOTE)[0], lines(NOTE)[0])), trusting(KEYS))
+        verify_note(read_note(with_lines(lines(NOTE)[0], again)), trusting(KEYS))
+    with pytest.raises(MalformedNote, match="twice"):
+        read_note(with_lines(*lines(NOTE), lines(NOTE)[0]))
 
 
 def test_another_key_of_the_suite_is_not_trusted():

@@ -232,6 +232,7 @@ ENVELOPES = {
     "signatures are no list": ({"payload": "", "payloadType": "x", "signatures": {}}, "'signatures' of the envelope is no list"),
     "a signature without sig": ({"payload": "", "payloadType": "x", "signatures": [{}]}, "signature 1 has no 'sig'"),
     "too many": ({"payload": "", "payloadType": "x", "signatures": [{"sig": ""}] * 65}, "65 signatures"),
+    "a signature twice": ({"payload": "", "payloadType": "x", "signatures": [{"keyid": "k", "sig": "AAAA"}] * 2}, "stands twice"),
     "another type of payload": ({"payload": "", "payloadType": "text/plain", "signatures": []}, "text/plain"),
 }
 
