@@ -7,7 +7,7 @@ from backends.refresh import Refresh
 from backends.registry import load
 from schemas.calibration import CalibrationUpdated
 from streams.agent import Agent
-from streams.handling import partition_of
+from streams.partitioning import partition_of
 from streams.settings import Settings
 from streams.views import LatestByKey
 

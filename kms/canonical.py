@@ -23,6 +23,23 @@ def canonical(value: Any) -> bytes:
         return rfc8785.dumps(exact(value))
 
 
+def number(value: float) -> orjson.Fragment:
+    """A finite float for `prepared`."""
+    try:
+        return orjson.Fragment(_number(value))
+    except _UncoveredError:
+        return orjson.Fragment(rfc8785.dumps(value))
+
+
+def prepared(value: Any) -> bytes:
+    """The canonical form of what holds its floats as `number`s, has ASCII keys and no integers beyond 53 bits: nothing is searched.
+
+    Raises:
+        orjson.JSONEncodeError: a larger integer, or another type.
+    """
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+
+
 def exact(value: Any) -> Any:
     """Integers that a JSON number may round (RFC 7493 section 2.2) become decimal strings."""
     if isinstance(value, dict):

@@ -5,14 +5,14 @@ verifies takes the bytes as they are. Canonical order puts `subject` last, so th
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import version
 from json.encoder import encode_basestring
 from typing import Any
 
 from kms.algorithms import LOG_SUITES
-from kms.canonical import canonical
+from kms.canonical import canonical, number, prepared
 from schemas.cloudevents import Event
 from schemas.jobs import BackendScore, EmRecommended, JobCompleted, JobRouted
 from schemas.manifests import ManifestRequested, ManifestSigned
@@ -93,9 +93,9 @@ def scored_manifest(cause: Event[Any] | None, output: Event[ThreatScored]) -> Ma
         "event": {"event_id": scored.event_id, "entity": scored.entity},
         "model": {"name": scored.model, "version": scored.model_version},
         "result": {
-            "risk_score": scored.risk_score,
+            "risk_score": number(scored.risk_score),
             "risk_level": scored.risk_level,
-            "confidence": scored.confidence,
+            "confidence": number(scored.confidence),
             "finding_hash": hashlib.sha256(scored.finding.encode()).hexdigest(),
         },
         "escalation": {"escalated": scored.escalated, "job_id": scored.job_id, "fallback_reason": scored.fallback_reason},
@@ -103,7 +103,7 @@ def scored_manifest(cause: Event[Any] | None, output: Event[ThreatScored]) -> Ma
         "inputs": [scored.event_id],
         "outputs": [output.event_id],
     }
-    return _manifest(SCORED, predicate, scored.event_id, output)
+    return _manifest(SCORED, predicate, scored.event_id, output, prepared)  # there are thousands a second
 
 
 def analysed_manifest(cause: Event[Any] | None, output: Event[ThreatAnalysed]) -> ManifestRequested:
@@ -147,7 +147,13 @@ def _subject(about: str, topic: str, event_id: str, digest: bytes) -> bytes:
     ).encode()
 
 
-def _manifest(predicate_type: str, predicate: Mapping[str, Any], about: str, event: Event[Record]) -> ManifestRequested:
+def _manifest(
+    predicate_type: str,
+    predicate: Mapping[str, Any],
+    about: str,
+    event: Event[Record],
+    write: Callable[[Any], bytes] = canonical,
+) -> ManifestRequested:
     topic = event.record.topic
     statement = {
         "_type": STATEMENT_TYPE,
@@ -165,7 +171,7 @@ def _manifest(predicate_type: str, predicate: Mapping[str, Any], about: str, eve
         {
             "subject": about,
             "payload_type": PAYLOAD_TYPE,
-            "payload": canonical(statement),
+            "payload": write(statement),
             "event_topic": topic,
             "event_id": event.event_id,
             "event_digest": event.digest,

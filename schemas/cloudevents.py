@@ -1,6 +1,7 @@
 """CloudEvents 1.0 on Kafka, binary content mode: attributes in headers, the Avro record as the value."""
 
 import hashlib
+import struct
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ TYPE_PREFIX = "ai.quantumai."
 _NAMESPACE = hashlib.sha1(uuid.uuid5(uuid.NAMESPACE_URL, "urn:quantumai:events").bytes, usedforsecurity=False)
 _VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 _SPECVERSION = ("ce_specversion", b"1.0")
+_LENGTH = struct.Struct(">Q").pack
 _REQUIRED = ("ce_id", "ce_type", "ce_source", "ce_time")
 
 
@@ -93,13 +95,16 @@ def digest(headers: Iterable[tuple[str, bytes | None]], key: bytes | None, value
     Raises:
         UndecodableError: an attribute is missing, or a header stands twice.
     """
-    attributes: dict[str, bytes] = {}
-    for name, content in headers:
-        if name in attributes:
-            raise UndecodableError(f"the CloudEvents header {name!r} stands twice")
-        attributes[name] = content or b""
-    missing = [name for name in _REQUIRED if name not in attributes]
-    if missing:
-        raise UndecodableError(f"no CloudEvents 1.0 event: the headers {', '.join(missing)} are missing")
-    parts = (*(attributes[name] for name in _REQUIRED), key or b"", value)
-    return hashlib.sha256(b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])).digest()
+    given = list(headers)
+    attributes = dict(given)
+    if len(attributes) < len(given):
+        names = [name for name, _ in given]
+        raise UndecodableError(f"the CloudEvents header {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    try:
+        event_id, kind, source, time = [attributes[name] or b"" for name in _REQUIRED]
+    except KeyError:
+        missing = [name for name in _REQUIRED if name not in attributes]
+        raise UndecodableError(f"no CloudEvents 1.0 event: the headers {', '.join(missing)} are missing") from None
+    key, size = key or b"", _LENGTH
+    about = (size(len(event_id)), event_id, size(len(kind)), kind, size(len(source)), source, size(len(time)), time)
+    return hashlib.sha256(b"".join((*about, size(len(key)), key, size(len(value)), value))).digest()

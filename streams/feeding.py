@@ -15,8 +15,9 @@ from schemas.dead_letter import DeadLetter
 from schemas.record import Record
 from schemas.threats import FeedPosition, ThreatObserved
 from streams.connection import connected, reader
-from streams.handling import Outgoing, partition_of
+from streams.handling import Outgoing
 from streams.messages import Received
+from streams.partitioning import partition_of
 from streams.ranges import Position
 from streams.records import read
 from streams.transaction import Transactions

@@ -12,11 +12,8 @@ What a fault does, all in one place:
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from time import monotonic
 from typing import Any, Protocol, cast
-
-from aiokafka.partitioner import murmur2
 
 from schemas.cloudevents import Event, digest, headers, output_id, tick_id, timestamp
 from schemas.codec import decode, encode
@@ -27,6 +24,7 @@ from schemas.record import Record
 from schemas.topics import TOPICS
 from streams.agent import Agent, Handle, HandleBatch, Outputs
 from streams.errors import DeclarationError, EventTooLargeError
+from streams.partitioning import partition_of
 from streams.views import Held
 
 SLICE_SECONDS = 0.1
@@ -74,12 +72,6 @@ class Handled:
     done: int = 0
     failure: Exception | None = None
     dead: int = 0
-
-
-@lru_cache(maxsize=65_536)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Kafka's default partitioner, for a key: murmur2, as in the Java client."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 @dataclass(slots=True)  # not frozen: there is one per event, and frozen ones take three times as long to make

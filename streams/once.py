@@ -17,8 +17,9 @@ from schemas.record import Record
 from schemas.threats import ThreatAnalysed, ThreatScored
 from streams.agent import Attest
 from streams.connection import connected, reader
-from streams.handling import Outgoing, partition_of
+from streams.handling import Outgoing
 from streams.messages import Message, Received
+from streams.partitioning import partition_of
 from streams.ranges import Position
 from streams.records import read
 from streams.transaction import Transactions

@@ -1,6 +1,6 @@
 """A score as an OCSF Detection Finding: https://schema.ocsf.io/1.4.0/classes/detection_finding (class 2004)."""
 
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -11,55 +11,63 @@ from threat.scenarios import TECHNIQUES
 CLASS = 2004
 CREATE, UPDATE = 1, 2
 
+_METADATA = orjson.Fragment(
+    orjson.dumps({"version": "1.4.0", "product": {"name": "QuantumAI", "vendor_name": "QuantumAI"}})
+)  # thousands a second say the same
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is said of one event.
 
-    Attributes:
+def written(
+    *,
+    event_id: str,
+    time_ms: int,
+    level: int,
+    score: float,
+    confidence: float,
+    technique: str,
+    status: str,
+    reasons: list[dict[str, Any]],
+    opinions: list[dict[str, Any]],
+) -> str:
+    """The finding about one event, OCSF JSON.
+
+    Args:
         event_id: of the event; also the finding's uid, so that later ones about it refer to the first.
         time_ms: of the event, milliseconds since 1970.
         level: place in `threat.levels.LEVELS`.
         score: risk, 0 to 100.
         confidence: 0 to 1.
         technique: ATT&CK id, or empty where none is known.
+        status: a sentence: what the finding rests on.
         reasons: the features that weighed most.
         opinions: what each model said.
-        status: a sentence: what the finding rests on.
     """
+    name = LEVELS[level]
+    info: dict[str, Any] = {"uid": event_id, "title": f"{name.lower()} risk", "desc": status}
+    if technique in TECHNIQUES:
+        info["attacks"] = _attacks(technique)
+    fields = {
+        "class_uid": CLASS,
+        "category_uid": 2,
+        "activity_id": CREATE,
+        "type_uid": CLASS * 100 + CREATE,
+        "time": time_ms,
+        "metadata": _METADATA,
+        "severity_id": SEVERITIES[level],
+        "risk_score": round(score),
+        "risk_level_id": level,
+        "risk_level": name.title(),
+        "confidence_score": round(confidence * 100),
+        "finding_info": info,
+        "status_detail": status,
+        "evidences": [{"data": {"features": reasons, "models": opinions}}],
+    }
+    return orjson.dumps(fields).decode()
 
-    event_id: str
-    time_ms: int
-    level: int
-    score: float
-    confidence: float
-    technique: str
-    reasons: list[dict[str, Any]]
-    opinions: list[dict[str, Any]]
-    status: str
 
-    def json(self) -> str:
-        """OCSF."""
-        info: dict[str, Any] = {"uid": self.event_id, "title": f"{LEVELS[self.level].lower()} risk", "desc": self.status}
-        if self.technique in TECHNIQUES:
-            info["attacks"] = [{"technique": {"uid": self.technique, "name": TECHNIQUES[self.technique]}, "version": "16.1"}]
-        written = {
-            "class_uid": CLASS,
-            "category_uid": 2,
-            "activity_id": CREATE,
-            "type_uid": CLASS * 100 + CREATE,
-            "time": self.time_ms,
-            "metadata": {"version": "1.4.0", "product": {"name": "QuantumAI", "vendor_name": "QuantumAI"}},
-            "severity_id": SEVERITIES[self.level],
-            "risk_score": round(self.score),
-            "risk_level_id": self.level,
-            "risk_level": LEVELS[self.level].title(),
-            "confidence_score": round(self.confidence * 100),
-            "finding_info": info,
-            "status_detail": self.status,
-            "evidences": [{"data": {"features": self.reasons, "models": self.opinions}}],
-        }
-        return orjson.dumps(written).decode()
+@cache
+def _attacks(technique: str) -> orjson.Fragment:
+    attack = {"technique": {"uid": technique, "name": TECHNIQUES[technique]}, "version": "16.1"}
+    return orjson.Fragment(orjson.dumps([attack]))
 
 
 def updated(earlier: str, status: str, opinion: dict[str, Any] | None, level: int, score: float) -> str:

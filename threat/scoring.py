@@ -10,8 +10,9 @@ lowers one: what two independent models call a threat is CRITICAL.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from numpy.typing import NDArray
 
 from schemas.record import now
 from schemas.threats import ThreatObserved, ThreatScored
+from threat.baseline import Floats
 from threat.classical import Classical, Verdicts
 from threat.features import COLUMNS, features
-from threat.finding import Finding
+from threat.finding import written
 from threat.levels import BOUNDS, HIGH, LEVELS, level_ids
 from threat.opinion import SecondOpinion
 
@@ -29,6 +31,16 @@ REASONS = 3
 """Features that an explanation names."""
 
 ABSENT = "no second opinion: no quantum model is installed"
+
+_LEAST = np.array((0.0, *BOUNDS))
+"""The lowest risk score of each level."""
+
+_STATUS = tuple(
+    new + rests
+    for new in ("", "novel: unlike the normal events of the training; ")
+    for rests in ("classical model", "second opinion asked", "both models call it a threat")
+)
+"""What a finding rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,113 +89,90 @@ class Scorer:
         opinions = np.full(len(events), np.nan)
         if self.second is not None and serious.any():
             opinions[serious] = self.second.score(asked[serious])
-        final, status = _final(levels, novel, opinions)
-        risk = np.maximum(risk, np.where(final > levels, np.array((0.0, *BOUNDS))[final], 0.0))
-        confidence = _confidence(verdicts, opinions)
-        top = np.argsort(-np.abs(verdicts.parts), axis=1)[:, :REASONS]
-        said = _Said(
-            risk=risk.tolist(),
-            level=final.tolist(),
-            confidence=confidence.tolist(),
-            probability=verdicts.probability.tolist(),
-            baseline=verdicts.baseline.tolist(),
-            novelty=verdicts.novelty.tolist(),
-            technique=verdicts.technique.tolist(),
-            opinion=opinions.tolist(),
-            serious=serious.tolist(),
-            top=top.tolist(),
-            status=status,
-            values=table,
-            weights=verdicts.parts,
-            seconds=(time.monotonic() - began) / len(events),
+        agrees = (opinions >= 0.5) & (levels >= HIGH)  # nan where nobody was asked: False
+        final = np.where(novel, np.maximum(levels, HIGH), levels)
+        final[agrees] = len(LEVELS) - 1
+        known = np.where(risk >= BOUNDS[1], verdicts.technique, len(self.classical.techniques))
+        risk = np.maximum(risk, np.where(final > levels, _LEAST[final], 0.0))
+        columns = zip(
+            events,
+            risk.tolist(),
+            final.tolist(),
+            _confidence(verdicts, opinions).tolist(),
+            known.tolist(),
+            serious.tolist(),
+            _status(novel, agrees, opinions).tolist(),
+            _reasons(table, verdicts.parts),
+            self._opinions(verdicts, opinions),
+            strict=True,
         )
-        records = [self._record(event, place, said) for place, event in enumerate(events)]
+        records = self._records(columns, (time.monotonic() - began) / len(events))
         order = np.argsort(-np.maximum(risk, np.nan_to_num(opinions) * 100), kind="stable")
         return Scored(records, [place for place in order.tolist() if serious[place]], asked)
 
-    def _record(self, event: ThreatObserved, at: int, said: "_Said") -> ThreatScored:
-        second = self.second if said.serious[at] else None
-        names, versions = [self.classical.name], [self.classical.version]
-        if second is not None:
-            names.append(second.name)
-            versions.append(second.version)
-        found = Finding(
-            event_id=event.event_id,
-            time_ms=round(event.observed_at.timestamp() * 1000),
-            level=said.level[at],
-            score=said.risk[at],
-            confidence=said.confidence[at],
-            technique=self.classical.techniques[said.technique[at]] if said.probability[at] * 100 >= BOUNDS[1] else "",
-            reasons=[
-                {"name": COLUMNS[k], "value": round(float(said.values[at, k]), 4), "weight": round(float(said.weights[at, k]), 4)}
-                for k in said.top[at]
-            ],
-            opinions=self._opinions(at, said, second),
-            status=said.status[at],
-        )
-        return ThreatScored.unchecked(
-            {
+    def _records(self, columns: Iterable[tuple[Any, ...]], seconds: float) -> list[ThreatScored]:
+        """One record for each row of what was found."""
+        made, at, techniques = ThreatScored.maker(), now(), (*self.classical.techniques, "")
+        models = [self.classical, self.second]
+        asked = self.second is not None
+        model, version = ["/".join(getattr(each, what) for each in models if each) for what in ("name", "version")]
+        records = []
+        for event, risk, level, confidence, technique, serious, status, reasons, opinions in columns:
+            both = serious and asked
+            fields = {
                 "event_id": event.event_id,
                 "entity": event.entity,
-                "risk_score": said.risk[at],
-                "risk_level": LEVELS[said.level[at]],
-                "confidence": said.confidence[at],
-                "model": "/".join(names),
-                "model_version": "/".join(versions),
+                "risk_score": risk,
+                "risk_level": LEVELS[level],
+                "confidence": confidence,
+                "model": model if both else self.classical.name,
+                "model_version": version if both else self.classical.version,
                 "escalated": False,
                 "job_id": None,
-                "fallback_reason": ABSENT if said.serious[at] and second is None else None,
-                "finding": found.json(),
-                "latency_seconds": said.seconds,
-                "scored_at": now(),
+                "fallback_reason": ABSENT if serious and not asked else None,
+                "finding": written(
+                    event_id=event.event_id,
+                    time_ms=round(event.observed_at.timestamp() * 1000),
+                    level=level,
+                    score=risk,
+                    confidence=confidence,
+                    technique=techniques[technique],
+                    status=_STATUS[status],
+                    reasons=reasons,
+                    opinions=opinions,
+                ),
+                "latency_seconds": seconds,
+                "scored_at": at,
             }
-        )
+            records.append(made(fields))
+        return records
 
-    def _opinions(self, at: int, said: "_Said", second: SecondOpinion | None) -> list[dict[str, Any]]:
-        model = self.classical
-        opinions: list[dict[str, Any]] = [
-            {"name": model.name, "version": model.version, "probability": round(said.probability[at], 6)},
-            {"name": "baseline", "version": model.version, "probability": round(said.baseline[at], 6)},
-            {"name": "novelty", "version": model.version, "over_threshold": round(said.novelty[at], 6)},
-        ]
-        if second is not None:
-            opinions.append({"name": second.name, "version": second.version, "probability": round(said.opinion[at], 6)})
-        return opinions
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """All that is said of n events, as lists of n: numbers of NumPy's would cost more one by one than they do together."""
-
-    risk: list[float]
-    level: list[int]
-    confidence: list[float]
-    probability: list[float]
-    baseline: list[float]
-    novelty: list[float]
-    technique: list[int]
-    opinion: list[float]
-    serious: list[bool]
-    top: list[list[int]]
-    status: list[str]
-    values: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    seconds: float
+    def _opinions(self, verdicts: Verdicts, opinions: Floats) -> Iterator[list[dict[str, Any]]]:
+        """What each model said, event by event."""
+        name, version, second = self.classical.name, self.classical.version, self.second
+        said = np.column_stack([verdicts.probability, verdicts.baseline, verdicts.novelty, opinions])
+        for probability, baseline, novelty, opinion in said.round(6).tolist():
+            found = [
+                {"name": name, "version": version, "probability": probability},
+                {"name": "baseline", "version": version, "probability": baseline},
+                {"name": "novelty", "version": version, "over_threshold": novelty},
+            ]
+            if second is not None and not isnan(opinion):  # nobody was asked
+                found.append({"name": second.name, "version": second.version, "probability": opinion})
+            yield found
 
 
-def _final(
-    levels: NDArray[np.int64], novel: NDArray[np.bool_], opinions: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], list[str]]:
-    """The levels with novelty and second opinion, and what each rests on."""
-    agrees = opinions >= 0.5  # nan where nobody was asked: False
-    final = np.where(novel, np.maximum(levels, HIGH), levels)
-    final = np.where(agrees & (levels >= HIGH), len(LEVELS) - 1, final)
-    words = [
-        ("novel: unlike the normal events of the training; " if new else "")
-        + ("both models call it a threat" if both else "classical model" if np.isnan(opinion) else "second opinion asked")
-        for new, both, opinion in zip(novel, agrees & (levels >= HIGH), opinions, strict=True)
-    ]
-    return final, words
+def _reasons(table: Floats, weights: Floats) -> Iterator[list[dict[str, Any]]]:
+    """The features that weighed most, event by event, the heaviest first."""
+    top = np.argsort(-np.abs(weights), axis=1)[:, :REASONS]
+    values, shares = (np.take_along_axis(each, top, axis=1).round(4).tolist() for each in (table, weights))
+    for names, said, parts in zip(top.tolist(), values, shares, strict=True):
+        yield [{"name": COLUMNS[k], "value": value, "weight": part} for k, value, part in zip(names, said, parts, strict=True)]
+
+
+def _status(novel: NDArray[np.bool_], agrees: NDArray[np.bool_], opinions: Floats) -> NDArray[np.int64]:
+    """(n,) places in `_STATUS`."""
+    return np.asarray(3 * novel + np.where(np.isnan(opinions), 0, np.where(agrees, 2, 1)))
 
 
 def _confidence(verdicts: Verdicts, opinions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,9 +35,9 @@ from streams.client import Client
 from streams.connection import connected, writer
 from streams.errors import EventTooLargeError
 from streams.export import SCHEMA, Bundle, export
-from streams.handling import partition_of
 from streams.job_ids import job_id
 from streams.jobfile import JobFileError, load_job
+from streams.partitioning import partition_of
 from streams.platform_state import BROKER
 from streams.platform_status import status
 from streams.progress import Job

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kms.canonical import canonical, exact
+from kms.canonical import canonical, exact, number, prepared
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda kids: st.lists(kids, max_size=4) | st.dictionaries(st.text(max_size=4), kids, max_size=4))
@@ -31,3 +31,13 @@ def test_numbers_are_written_as_ecmascript_does(number: float) -> None:
 def test_what_is_no_json_is_refused_as_the_reference_does(wrong: Any) -> None:
     with pytest.raises(rfc8785.CanonicalizationError):
         canonical({"x": wrong})
+
+
+@given(
+    st.dictionaries(
+        st.text("abcz_", max_size=4), st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.integers(0, 2**53 - 1)
+    )
+)
+def test_what_was_prepared_is_written_as_everything_else(fields: dict[str, Any]) -> None:
+    ready = {name: number(value) if type(value) is float else value for name, value in fields.items()}
+    assert prepared({"x": [ready]}) == canonical({"x": [fields]})

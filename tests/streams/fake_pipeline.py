@@ -14,7 +14,7 @@ from schemas.jobs import BackendScore, Expectation, JobCompleted, JobRequested, 
 from schemas.mitigation import Recommendation
 from schemas.record import now
 from streams.client import Client
-from streams.handling import partition_of
+from streams.partitioning import partition_of
 
 BELL = 'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\nh q[0];\ncx q[0], q[1];\n'
 PARITY = {"name": "parity", "terms": [{"pauli": "ZZ", "coefficient": 1.0}]}

@@ -8,8 +8,8 @@ from fake_pipeline import dead_letter, pipeline
 from schemas.cloudevents import digest
 from schemas.jobs import EmRecommended
 from streams.dead_letters import RETRY_HEADER, DeadLetterError, dead_letters, find, name, retry
-from streams.handling import partition_of
 from streams.messages import Received
+from streams.partitioning import partition_of
 from streams.records import read
 
 HEADERS = [("ce_id", b"e-1"), ("ce_type", b"t"), ("ce_source", b"s"), ("ce_time", b"now"), ("odd", b"\x00\xff")]

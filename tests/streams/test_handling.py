@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 
 import pytest
+from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,8 @@ from schemas.manifests import KmsAudit, LogCheckpoint, ManifestRequested
 from schemas.record import now
 from streams.agent import Agent
 from streams.errors import DeclarationError
-from streams.handling import Handling, partition_of
+from streams.handling import Handling
+from streams.partitioning import partition_of
 from streams.views import HeldByKey
 
 COUNTS = {"kms.audit": 4, "dead.letter": 4, "manifest.requested": 4, "job.status": 4, "log.checkpoint": 4}
@@ -56,6 +58,11 @@ def handling(handle=audit, **values) -> Handling:
 def test_keys_go_where_the_java_client_sends_them(key, hashed):
     """Values of org.apache.kafka.common.utils.UtilsTest.testMurmur2."""
     assert partition_of(key, 97) == (hashed & 0x7FFFFFFF) % 97
+
+
+@given(st.binary(max_size=70))
+def test_keys_of_any_length_go_where_aiokafka_sends_them(key):
+    assert partition_of(key, 2**31) == murmur2(key) & 0x7FFFFFFF
 
 
 def test_a_replayed_input_has_the_same_output_ids():

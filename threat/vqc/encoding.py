@@ -7,6 +7,7 @@ and can be read: each feature's part of each angle is one number.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ DISTINCT = 80
 
 REACH = 1.2
 """Angles are pi +- this: there the ZZ phases 2 (pi - x)(pi - y) are small, and the score is a gentle function of the features."""
+
+_CHUNK = 256  # events at a time: each is compared with every bin of every feature
 
 _PRIOR = 4.0  # events of the mean odds that every bin starts with
 
@@ -51,14 +54,21 @@ class Encoding:
         features = np.asarray(features, dtype=np.float64)
         if features.ndim != 2 or features.shape[1] != len(self.columns):
             raise VqcError(f"features must be (events, {len(self.columns)}), got {features.shape}")
-        found = np.empty_like(features)
-        for column, values in enumerate(features.T):
-            place = np.searchsorted(self.points[column], values, side="right")
-            known = ~np.isnan(values)
-            if self.exact[column]:
-                known &= self.points[column, np.maximum(place - 1, 0)] == values
-            found[:, column] = self.evidence[column, np.where(known, place, 0)]
-        return found
+        places = np.concatenate([self._places(features[at : at + _CHUNK]) for at in range(0, len(features), _CHUNK) or (0,)])
+        return np.asarray(self.evidence[np.arange(len(self.columns)), places])
+
+    def _places(self, values: Floats) -> NDArray[np.int16]:
+        """(events, k): the bin of each value; 0 for what is not a number or was never seen."""
+        places = (self._points[:, None] <= values).sum(axis=0, dtype=np.int16)
+        column = np.arange(len(self.columns))
+        unseen = self.exact & (self._points[np.maximum(places - 1, 0), column] != values)
+        places[unseen] = 0
+        return np.asarray(places)
+
+    @cached_property
+    def _points(self) -> Floats:
+        """(b, k): `points`, so that all features are compared at once."""
+        return np.ascontiguousarray(self.points.T)
 
     def angles(self, features: Floats) -> Floats:
         """(events, qubits), radians, for (events, k) features."""
@@ -68,8 +78,12 @@ class Encoding:
         return np.asarray(np.pi + REACH * np.tanh((self._sums(parts) - self.centre) / (2 * self.width)))
 
     def _sums(self, parts: Floats) -> Floats:
-        members = np.equal.outer(self.qubit, np.arange(len(self.centre))).astype(np.float64)
-        return np.asarray(parts @ members)
+        return np.asarray(parts @ self._members)
+
+    @cached_property
+    def _members(self) -> Floats:
+        """(k, qubits): 1 where the feature adds to the angle."""
+        return np.asarray(np.equal.outer(self.qubit, np.arange(len(self.centre))), dtype=np.float64)
 
 
 def fit(columns: Sequence[str], features: Floats, labels: Floats, qubits: int) -> Encoding:

@@ -73,9 +73,13 @@ class Model:
         encoding = {name: getattr(self.encoding, name) for name in _ENCODING}
         return {"weights": self.weights, "readout": self.readout, **encoding, **control}
 
-    def score(self, features: Floats, dtype: Any = np.float64) -> Floats:
+    def score(self, features: Floats) -> Floats:
         """(events,): the probability that each event is a threat, exact, from (events, k) features."""
-        return self.probability(engine(self.architecture).scores(self.encoding.angles(features), self.weights, dtype))
+        return self.probability(engine(self.architecture).scored(self.encoding.angles(features), self._rows))
+
+    @cached_property
+    def _rows(self) -> Floats:
+        return engine(self.architecture).rows(self.weights)
 
     def probability(self, odd: Floats) -> Floats:
         """The probability of a threat that a probability of odd parity stands for, exact or counted."""
