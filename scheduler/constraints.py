@@ -53,18 +53,19 @@ class Constraint:
     lasts: bool = False
 
 
-def blocked(asked: Question, constraints: Sequence[Constraint]) -> dict[int, list[str]]:
+def blocked(asked: Question, constraints: Sequence[Constraint]) -> dict[int, tuple[str, ...]]:
     """Row -> all reasons why the offer is not acceptable, not just the first; the routes' reasons come last."""
-    reasons: dict[int, list[str]] = {}
+    reasons: dict[int, tuple[str, ...]] = {}
     for constraint in constraints:
         flags = constraint.broken(asked)
         if flags is not None:
             for row in np.flatnonzero(flags).tolist():
-                reasons.setdefault(row, []).append(constraint.says(asked, row))
+                reasons[row] = (*reasons.get(row, ()), constraint.says(asked, row))
     offers = asked.offers
-    for row in np.flatnonzero(asked.terms.crypto_compatibility == 0).tolist():
-        mode = offers.jobs[offers.job[row]].crypto_mode
-        reasons.setdefault(row, []).extend(offers.table.access(mode)[offers.backend[row]].blocked)
+    ways = [offers.table.access(job.crypto_mode) for job in offers.jobs]
+    closed = np.flatnonzero(asked.terms.crypto_compatibility == 0)
+    for row, job, place in zip(closed.tolist(), offers.job[closed].tolist(), offers.backend[closed].tolist(), strict=True):
+        reasons[row] = reasons.get(row, ()) + ways[job][place].blocked
     return reasons
 
 
@@ -163,7 +164,7 @@ def _says_abroad(asked: Question, row: int) -> str:
 
 
 def _in_maintenance(asked: Question) -> Flags | None:
-    if not any(each.calibration.maintenance for each in asked.offers.table.facts):
+    if not asked.offers.table.maintained:
         return None
     return np.array([_window(asked, row) is not None for row in range(len(asked.offers.job))], dtype=np.bool_)
 

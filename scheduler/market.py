@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import is_
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from scheduler.crypto import Access, access
 from scheduler.facts import Facts
 from scheduler.network import Network
 from schemas.calibration import CalibrationUpdated
-from schemas.jobs import CryptoMode
+from schemas.jobs import BackendScore, CryptoMode
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +27,18 @@ MAX_AGE_SECONDS = 7 * DAY_SECONDS
 
 MAX_SILENCE_SECONDS = 3600.0
 """A backend of which nothing was heard for longer is taken for lost: calibrations are said again every five minutes."""
+
+
+_NO_PRICE = "it lists no price: only time is counted"
+_BY_JOB = (
+    "expected_fidelity",
+    "expected_error",
+    "cost_usd",
+    "availability_penalty",
+    "score",
+    "wait_seconds",
+    "execution_seconds",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +73,8 @@ class Table:
     connected: Floats
     gate_error: Floats
     _access: dict[CryptoMode, tuple[Access, ...]] = field(default_factory=dict)
-    _routes: dict[CryptoMode, tuple[list[str], list[tuple[str, ...]]]] = field(default_factory=dict)
+    _drafts: dict[CryptoMode, list[dict[str, Any]]] = field(default_factory=dict)
+    _compatible: dict[CryptoMode, Floats] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: tuple[Facts, ...]) -> "Table":
@@ -76,17 +90,22 @@ class Table:
             self._access[mode] = tuple(access(mode, each.calibration, self.network) for each in self.facts)
         return self._access[mode]
 
-    def routes(self, mode: CryptoMode) -> tuple[list[str], list[tuple[str, ...]]]:
-        """(name, path) of the route to each backend under a mode, empty without one."""
-        if mode not in self._routes:
-            ways = self.access(mode)
-            self._routes[mode] = ["" if way.route is None else way.route.name for way in ways], [way.path for way in ways]
-        return self._routes[mode]
+    def drafts(self, mode: CryptoMode) -> list[dict[str, Any]]:
+        """The fields of each backend's score under a mode: its own whatever the job, and nothing where the job decides."""
+        if mode not in self._drafts:
+            self._drafts[mode] = [_draft(*each) for each in zip(self.facts, self.access(mode), strict=True)]
+        return self._drafts[mode]
+
+    def compatible(self, mode: CryptoMode) -> Floats:
+        """(backends,): 1 where a route satisfies the mode, else 0."""
+        if mode not in self._compatible:
+            self._compatible[mode] = np.array([way.route is not None for way in self.access(mode)], dtype=np.float64)
+        return self._compatible[mode]
 
     @cached_property
-    def said(self) -> list[tuple[str, bool]]:
-        """The id of each backend's calibration, and whether it has a price list."""
-        return [(each.calibration.calibration_id, each.priced) for each in self.facts]
+    def maintained(self) -> bool:
+        """Whether any backend has announced a maintenance."""
+        return any(each.calibration.maintenance for each in self.facts)
 
 
 class Market:
@@ -113,6 +132,22 @@ class Market:
     def _fact(self, calibration: CalibrationUpdated) -> Facts:
         known = self._facts.get(calibration.backend)
         return known if known is not None and known.calibration is calibration else Facts.of(calibration)
+
+
+def _draft(facts: Facts, way: Access) -> dict[str, Any]:
+    said = facts.calibration
+    known = {"backend": said.backend, "calibration_id": said.calibration_id, "availability": said.availability}
+    reached = {"crypto_compatibility": float(way.route is not None), "route": way.route.name if way.route else "", "path": way.path}
+    return dict(
+        BackendScore(
+            **known,
+            **reached,
+            gate_error=facts.gate_error,
+            fallbacks=() if facts.priced else (_NO_PRICE,),
+            **dict.fromkeys(_BY_JOB, 0.0),
+            method="",
+        ).__dict__
+    )
 
 
 def _row(facts: Facts) -> tuple[float, ...]:

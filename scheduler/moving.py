@@ -47,8 +47,11 @@ def planned(weighed: Weighed) -> list[int | None]:
     waits[columns] = offers.wait_seconds
     room = capacities(waits, seconds, values > 0)
     chosen = assign(values, seconds, room)
-    alone = [weighed.admissible(job)[:1] for job in range(len(offers.jobs))]
-    return [int(rows[job, place]) if place >= 0 else next(iter(alone[job]), None) for job, place in enumerate(chosen.tolist())]
+    placed = rows[np.arange(len(chosen)), chosen].tolist()
+    return [
+        row if place >= 0 else next(iter(weighed.admissible(job)), None)
+        for job, (row, place) in enumerate(zip(placed, chosen.tolist(), strict=True))
+    ]
 
 
 def _turned_bad(job: Open, error: float) -> list[str]:

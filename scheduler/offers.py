@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
-from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,6 @@ from schemas.mitigation import Recommendation
 Places = NDArray[np.intp]
 
 _NUMBERS = ("expected_fidelity", "expected_error", "total_shots", "execution_seconds", "qubits")
-_numbers = attrgetter(*_NUMBERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +26,7 @@ class Offers:
         at: the time of the decision.
         jobs: what is asked.
         candidates: (rows,): how a backend would run a job.
+        names, ids, methods: (rows,): of the candidates: backend, calibration that the advice was made under, method.
         job, backend: (rows,): places in `jobs` and in `table`.
         fidelity, error, shots, seconds, qubits: (rows,): of the candidates.
         wait_seconds, jobs_ahead: (rows,): what stands before the job there.
@@ -38,6 +36,9 @@ class Offers:
     at: datetime
     jobs: Sequence[JobRequested]
     candidates: Sequence[Recommendation]
+    names: Sequence[str]
+    ids: Sequence[str]
+    methods: Sequence[str]
     job: Places
     backend: Places
     fidelity: Floats
@@ -54,17 +55,19 @@ class Offers:
     ) -> "Offers":
         """The offers for jobs; each candidate's backend must stand in the table."""
         candidates = [candidate for _, each in asked for candidate in each]
-        index = table.index
-        flat = chain.from_iterable(map(_numbers, candidates))
-        numbers = np.fromiter(flat, np.float64, len(candidates) * len(_NUMBERS)).reshape(len(candidates), len(_NUMBERS))
-        fidelity, error, shots, seconds, qubits = np.ascontiguousarray(numbers.T)
-        backend = np.array([index[each.backend] for each in candidates], dtype=np.intp)
+        given = [each.__dict__ for each in candidates]  # attributes of models take three times as long
+        names, ids, methods = ([each[name] for each in given] for name in ("backend", "calibration_id", "method"))
+        fidelity, error, shots, seconds, qubits = (np.array([each[name] for each in given], dtype=np.float64) for name in _NUMBERS)
+        backend = np.fromiter(map(table.index.__getitem__, names), np.intp, len(names))
         wait, ahead = waits(table, ledger, at)
         return cls(
             table=table,
             at=at,
             jobs=[job for job, _ in asked],
             candidates=candidates,
+            names=names,
+            ids=ids,
+            methods=methods,
             job=np.repeat(np.arange(len(asked)), [len(each) for _, each in asked]),
             backend=backend,
             fidelity=fidelity,

@@ -1,8 +1,10 @@
 """The scheduler: from the policy's recommendations to one decision, with the score of every backend; and to another one later,
 where a job that still waits has to move."""
 
+import gc
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from scheduler.constraints import CONSTRAINTS, Constraint
@@ -62,7 +64,7 @@ class Scheduler:
         self.ledger.forget_unheard(at)
         known = [each for each in recommended.candidates if each.backend in table.index]
         weighed = self._weigh([(job, known)], table, at)
-        strangers = [unknown(each) for each in recommended.candidates if each.backend not in table.index]
+        strangers = [] if len(known) == len(recommended.candidates) else _strangers(recommended.candidates, table)
         scores = [*weighed.records(0), *sorted(strangers + [unfit(each) for each in recommended.unfit], key=_rank)]
         problems = (*recommended.problems, *self._over_quota(job))
         rows = weighed.admissible(0) if not problems else []
@@ -90,6 +92,10 @@ class Scheduler:
         They are planned together (`scheduler.window`), among the alternatives that their decisions carry. A job that can go
         nowhere else stays.
         """
+        with _undisturbed():
+            return self._reconsidered(calibration)
+
+    def _reconsidered(self, calibration: CalibrationUpdated) -> list[JobRouted]:
         at, table = self._clock(), self._newest(calibration).table()
         waiting = [job for job in self.ledger.queued() if job.routed.recommendation is not None]
         leaving = displaced(waiting, table, lambda asked, only: self._weigh(asked, table, at, only))
@@ -174,8 +180,24 @@ class Scheduler:
         )
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Without garbage collection: a plan makes many objects and no cycles, and each pass looks at all open jobs again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _others(job: Open, table: Table) -> list[Recommendation]:
     return [each for each in job.routed.alternatives if each.backend in table.index and each.backend != job.routed.backend]
+
+
+def _strangers(candidates: Sequence[Recommendation], table: Table) -> list[BackendScore]:
+    return [unknown(each) for each in candidates if each.backend not in table.index]
 
 
 def _rank(score: BackendScore) -> tuple[float, str]:

@@ -10,7 +10,7 @@
 Blocked backends score 0. With ties the higher fidelity wins, then the lower cost, then the name.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,9 +55,6 @@ class Terms:
     gate_error: Floats
 
 
-TERMS = tuple(each.name for each in fields(Terms))
-
-
 def terms(offers: Offers, rates: Rates = RATES) -> Terms:
     """The terms of all offers, under the latest calibrations of their backends."""
     table, backend = offers.table, offers.backend
@@ -84,8 +81,9 @@ def terms(offers: Offers, rates: Rates = RATES) -> Terms:
 
 
 def _compatible(offers: Offers) -> Floats:
-    modes = [job.crypto_mode for job in offers.jobs]
-    known = {mode: np.array([way.route is not None for way in offers.table.access(mode)], dtype=np.float64) for mode in set(modes)}
-    if len(known) == 1:
-        return known[modes[0]][offers.backend]
-    return np.array([known[modes[job]][backend] for job, backend in zip(offers.job.tolist(), offers.backend.tolist(), strict=True)])
+    modes = {mode: place for place, mode in enumerate(dict.fromkeys(job.crypto_mode for job in offers.jobs))}
+    if not modes:
+        return np.zeros(0)
+    known = np.array([offers.table.compatible(mode) for mode in modes])
+    asked = np.array([modes[job.crypto_mode] for job in offers.jobs])
+    return np.asarray(known[asked[offers.job], offers.backend])

@@ -1,5 +1,6 @@
 """Jobs that wait are decided again when their backend goes away or turns bad; what runs stays; nothing runs twice."""
 
+import gc
 from datetime import timedelta
 
 import pytest
@@ -192,3 +193,11 @@ def test_whatever_happens_in_whatever_order_at_most_one_vendor_has_the_job(make,
     alive = [job for vendor in vendors.values() for job in vendor.jobs.values() if job not in vendor.cancelled]
     assert len(alive) == 1
     assert alive[0].split("/")[1] == held["j0"].routed_event_id
+
+
+def test_a_plan_that_fails_leaves_the_collector_on(fleet):
+    fleet.hear(fleet.decide())
+    fleet.scheduler.tenants = None
+    with pytest.raises(AttributeError):
+        fleet.becomes("a", availability=0.0)
+    assert gc.isenabled()

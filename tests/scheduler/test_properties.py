@@ -6,8 +6,10 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.routing import Scheduler
 from schemas.calibration import Price
-from schemas.jobs import Sla
+from schemas.codec import decode, encode
+from schemas.jobs import JobRouted, Sla
 
 _AMOUNTS = st.one_of(st.just(0.0), st.floats(0, 1e300), st.floats(1e-4, 10.0))
 _FRACTIONS = st.floats(0, 1)
@@ -99,3 +101,25 @@ def test_a_better_or_cheaper_backend_never_falls_in_rank(make, data):
         *[*calibrations[:place], cheaper, *calibrations[place + 1 :]],
     )
     assert _rank(after, name) <= _rank(before, name)
+
+
+@given(data=st.data())
+@_RELAXED
+def test_a_decision_is_a_valid_record_that_comes_back_as_it_was(make, data):
+    candidates, calibrations, job = data.draw(_cases(make))
+    decision = make.route(make.recommended(*candidates, **job), *calibrations)
+    assert decode(JobRouted, encode(decision)) == decision
+    assert JobRouted.model_validate(decision.model_dump()) == decision
+
+
+@given(data=st.data())
+@_RELAXED
+def test_no_decision_leaves_a_trace_in_the_scores_of_the_next(make, data):
+    candidates, calibrations, job = data.draw(_cases(make))
+    outdated = [each.model_copy(update={"calibration_id": "older", "method": "zne"}) for each in candidates]
+    one = Scheduler({each.backend: each for each in calibrations}, clock=lambda: make.at)
+    before = one.route(make.recommended(*outdated, **job))
+    assert all("another calibration" in score.fallbacks[-1] and score.method == "zne" for score in before.scores)
+    one.ledger.forget_unheard(make.at + timedelta(days=1))
+    again = one.route(make.recommended(*candidates, **job))
+    assert again.scores == make.route(make.recommended(*candidates, **job), *calibrations).scores
