@@ -3,15 +3,17 @@
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from kms.errors import ModuleMissing, PinMissing, TokenError
-from kms.modules import alone, environment, soft_token
+from kms.modules import SoftToken, alone, environment, soft_token
 
 PIN_FILE = "pin"
+_DRAFT = "draft"
 _SECONDS = 60
 
 
@@ -52,12 +54,36 @@ def init_token(module: Path, label: str, folder: Path, pin: str | None = None, s
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with alone(folder):
         kind.write(folder)
-        if kind.mark == "softhsm":
-            (folder / kind.storage).mkdir(exist_ok=True, mode=0o700)
-        pin = pin or _pin(folder / PIN_FILE, made=kind.made(folder))
-        variables = environment(module, folder)
-        _initialise(module, label, pin, so_pin or pin, variables)
-    return Provisioned(module, label, folder, folder / PIN_FILE, variables)
+        made = kind.made(folder)
+        pin = pin or _pin(folder / PIN_FILE, made=made)
+        if made:
+            _finish(module, label, (pin, so_pin or pin), folder)
+        else:
+            _make(kind, module, label, (pin, so_pin or pin), folder)
+    return Provisioned(module, label, folder, folder / PIN_FILE, environment(module, folder))
+
+
+def _finish(module: Path, label: str, pins: tuple[str, str], folder: Path) -> None:
+    """Does nothing where the token is complete, or gives it the PIN that it lacks."""
+    try:
+        _initialise(module, label, *pins, folder)
+    except TokenError as error:
+        raise TokenError(
+            f"{error}; {folder} holds another token, or one that was never finished: move that folder away, and a new one is made"
+        ) from None
+
+
+def _make(kind: SoftToken, module: Path, label: str, pins: tuple[str, str], folder: Path) -> None:
+    """A token beside its place, which it takes when it is complete: one that was killed over it leaves none."""
+    draft = folder / _DRAFT
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    kind.write(draft)
+    if kind.mark == "softhsm":
+        (draft / kind.storage).mkdir(mode=0o700)
+    _initialise(module, label, *pins, draft)
+    (draft / kind.storage).rename(folder / kind.storage)
+    shutil.rmtree(draft)
 
 
 def _pin(file: Path, *, made: bool) -> str:
@@ -75,12 +101,10 @@ def _pin(file: Path, *, made: bool) -> str:
     return file.read_text().strip()
 
 
-def _initialise(module: Path, label: str, pin: str, so_pin: str, variables: dict[str, str]) -> None:
+def _initialise(module: Path, label: str, pin: str, so_pin: str, folder: Path) -> None:
     # Modules read their configuration once a process, and PyKCS11 would finalise a module that python-pkcs11 uses.
     request = json.dumps({"module": str(module.resolve()), "label": label, "pin": pin, "so_pin": so_pin})
-    command = [sys.executable, "-m", "kms.initialise"]
-    done = subprocess.run(
-        command, input=request, text=True, capture_output=True, timeout=_SECONDS, env={**os.environ, **variables}, check=False
-    )
+    command, variables = [sys.executable, "-m", "kms.initialise"], {**os.environ, **environment(module, folder)}
+    done = subprocess.run(command, input=request, text=True, capture_output=True, timeout=_SECONDS, env=variables, check=False)
     if done.returncode:
         raise TokenError(f"token {label!r} cannot be initialised: {done.stderr.strip() or f'exit {done.returncode}'}")

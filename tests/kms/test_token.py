@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from kms import modules
 from kms.errors import KeyMissing, ModuleMissing, PinMissing, SealBroken, TokenError, TokenMissing, UnknownAlgorithm, WrongSignature
 from kms.keys import KeySpec, TokenKey
-from kms.modules import SOFT_TOKENS, installed_module
+from kms.modules import SOFT_TOKENS, installed_module, soft_token
 from kms.provision import init_token
 from kms.token import open_token
 
@@ -205,6 +205,46 @@ def test_a_token_whose_pin_file_is_gone_gets_no_new_pin(provisioned):
         assert not provisioned.pin_file.exists()
     finally:
         aside.rename(provisioned.pin_file)
+
+
+KILLED_OVER_IT = """
+import os, signal
+import PyKCS11
+made = PyKCS11.PyKCS11Lib.initToken
+def init_and_die(*arguments):
+    made(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+PyKCS11.PyKCS11Lib.initToken = init_and_die
+"""
+
+
+OPEN_IN_PROCESS = """
+import pathlib, sys
+from kms.token import open_token
+module, folder = map(pathlib.Path, sys.argv[1:])
+open_token(module, "t", (folder / "pin").read_text(), folder)
+"""
+
+
+def test_a_token_over_whose_making_a_process_was_killed_is_made_again(provisioned, monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(KILLED_OVER_IT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    folder = tmp_path / "token"
+    with pytest.raises(TokenError, match="cannot be initialised"):
+        init_token(provisioned.module, "t", folder)
+    assert not soft_token(provisioned.module).made(folder)
+    monkeypatch.delenv("PYTHONPATH")
+    made = init_token(provisioned.module, "t", folder)
+    command = [sys.executable, "-c", OPEN_IN_PROCESS, str(made.module), str(folder)]
+    assert subprocess.run(command, check=False, capture_output=True, text=True, timeout=60).stderr == ""
+    assert sorted(path.name for path in folder.iterdir() if path.name in {"draft", "pin"}) == ["pin"]
+
+
+def test_a_storage_that_holds_no_token_of_ours_is_not_touched_and_what_to_do_is_said(tmp_path):
+    kryoptic = SOFT_TOKENS[0].modules[0]  # one token a storage; SoftHSM2 makes room for another
+    init_token(kryoptic, "theirs", tmp_path / "token")
+    with pytest.raises(TokenError, match=r"another token.* move .* away"):
+        init_token(kryoptic, "ours", tmp_path / "token")
 
 
 def test_the_module_of_a_token_is_the_one_it_was_made_with(provisioned, tmp_path):
