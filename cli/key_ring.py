@@ -36,16 +36,21 @@ def done(ring: KeyRing, chosen: Settings, key: PublicKey | None) -> None:
     screen.console().print(f"{escape(key.label)} ({key.kid[:16]}) is {key.state}{when}", highlight=False)
 
 
+def has_ring(chosen: Settings) -> bool:
+    """Whether there is a key ring; one in a database is taken to be there."""
+    where = chosen.ring()
+    return isinstance(where, str) or where.exists()
+
+
 def existing_ring(chosen: Settings) -> KeyRing:
     """The key ring without its token: for what needs no private key.
 
     Raises:
         SettingsError: there is none yet.
     """
-    where = chosen.ring()
-    if not isinstance(where, str) and not where.exists():
-        raise SettingsError(f"there is no key ring {where} yet: `quantumai up` or `quantumai kms create` makes one")
-    return KeyRing.open(where)
+    if not has_ring(chosen):
+        raise SettingsError(f"there is no key ring {chosen.ring()} yet: `quantumai up` or `quantumai kms create` makes one")
+    return KeyRing.open(chosen.ring())
 
 
 def changer(chosen: Settings) -> KeyRing:

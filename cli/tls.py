@@ -2,8 +2,6 @@
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -13,25 +11,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli import screen
-from cli.kms_audit import trail_of
+from cli.key_ring import has_ring
 from cli.kms_certificate import CA_FILE, authority, ca_ring
 from cli.options import Home, settings
-from kms.audit.forwarding import forward
-from kms.audit.sealing import Sealer
+from cli.tls_records import recording
 from kms.tls import matrix
 from kms.tls.authority import read_roots
 from kms.tls.channel import connect
 from kms.tls.contexts import client_context
-from kms.tls.errors import NotReported, TlsError
+from kms.tls.errors import TlsError
 from kms.tls.handshake import Handshake
 from kms.tls.policies import DEFAULT, POLICIES, policy
 from kms.tls.relaying import relay
 from kms.tls.serving import Listener, Renewing, say
-from schemas.manifests import KmsAudit
 from schemas.record import now
-from streams.errors import StreamsError
-from streams.settings import Settings
-from streams.sync_client import SyncClient
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hybrid TLS by policy, with a CA whose key stays in the token.")
 
@@ -65,14 +58,12 @@ def server(
     service = (lambda channel, _: relay(channel, behind)) if behind else say
     ring = ca_ring(chosen)
     context = Renewing(authority(chosen, ring), rules, name or ["localhost", host], timedelta(hours=hours))
-    trail = trail_of(chosen, ring)
-    with Sealer(trail), _publishing(chosen, publish) as publishing:
+    with recording(chosen, ring, publish) as record:
 
         def report(handshake: Handshake) -> None:
             found = f"{handshake.negotiated}: " if handshake.negotiated else ""
             typer.echo(f"{now():%H:%M:%S} {handshake.outcome} {handshake.peer[0]} {found}{handshake.finding}")
-            trail.append(handshake.audit())
-            publishing.forward()
+            record(handshake)
 
         with Listener(rules.name, context, report, service=service, host=host, port=port) as listener:
             at = f"[{host}]" if ":" in host else listener.address[0]
@@ -93,16 +84,19 @@ def client(
         Path | None, typer.Option(help="CA certificates to trust, PEM.", show_default=f"{CA_FILE} in the platform's folder")
     ] = None,
     name: Annotated[str, typer.Option(help="What the server must be called.", show_default="its host")] = "",
+    publish: Publish = False,
     home: Home = None,
 ) -> None:
     """Connect once, verify the server, and print what was negotiated.
 
-    Exit status 1 when there is no connection, and why.
+    Where the folder is a platform's, the handshake is an entry of its audit, also one that was refused. Exit status 1 when there is
+    no connection, and why.
     """
     chosen, rules, there = settings(home), policy(policy_name), _address(address)
     context = client_context(rules, read_roots(ca or chosen.home / CA_FILE))
-    channel, handshake = connect(context, *there, rules.name, name=name)
-    channel.close()
+    with recording(chosen, ca_ring(chosen) if has_ring(chosen) else None, publish) as record:
+        channel, handshake = connect(context, *there, rules.name, name=name, report=record)
+        channel.close()
     typer.echo(f"{handshake.negotiated}: {handshake.finding}")
 
 
@@ -113,8 +107,9 @@ def demo(publish: Publish = False, home: Home = None) -> None:
     Exit status 1 when an attack goes through or a policy is not kept.
     """
     chosen = settings(home)
-    with _publishing(chosen, publish) as publishing:
-        cells = matrix.run(authority(chosen, ca_ring(chosen))(), lambda handshake: publishing.send(handshake.audit()))
+    ring = ca_ring(chosen)
+    with recording(chosen, ring, publish) as record:
+        cells = matrix.run(authority(chosen, ring)(), record)
     console = screen.console()
     console.print(_table(cells))
     console.print(
@@ -132,41 +127,6 @@ def _address(text: str) -> tuple[str, int]:
     if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise typer.BadParameter(f"{text!r} is no host:port")
     return host.strip("[]"), int(port)
-
-
-class _Publishing:
-    """Sends handshakes to the broker, or, without one, nowhere."""
-
-    def __init__(self, folder: Path, client: SyncClient | None) -> None:
-        self._folder, self._client, self._lock = folder, client, threading.Lock()
-
-    def send(self, *entries: KmsAudit) -> None:
-        """Returns when they have been taken.
-
-        Raises:
-            NotReported: they have not.
-        """
-        if self._client is None:
-            return
-        try:
-            self._client.publish_audit(*entries)
-        except StreamsError as error:
-            raise NotReported(f"a handshake cannot be published: {error}") from error
-
-    def forward(self) -> None:
-        """Sends what the audit holds and the broker does not have yet."""
-        if self._client is not None:
-            with self._lock:
-                forward(self._folder, lambda entries: self.send(*entries))
-
-
-@contextmanager
-def _publishing(chosen: Settings, publish: bool) -> Iterator[_Publishing]:
-    if not publish:
-        yield _Publishing(chosen.home, None)
-        return
-    with SyncClient(chosen, source="/tls") as connected:
-        yield _Publishing(chosen.home, connected)
 
 
 def _table(cells: dict[tuple[str, str], matrix.Cell]) -> Table:

@@ -188,9 +188,24 @@ class Channel:
 
 
 def connect(
-    context: SSL.Context, host: str, port: int, policy: str, *, name: str = "", seconds: float = SECONDS
+    context: SSL.Context,
+    host: str,
+    port: int,
+    policy: str,
+    *,
+    name: str = "",
+    seconds: float = SECONDS,
+    report: Callable[[Handshake], None] = lambda _: None,
 ) -> tuple[Channel, Handshake]:
     """A client's connection to a server that is called `name` (the host, where none is given), and what was negotiated.
+
+    Args:
+        context: of `kms.tls.contexts.client_context`.
+        host, port: where.
+        policy: its name.
+        name: what the server must be called.
+        seconds: that the handshake, and each later answer, may take.
+        report: told of the handshake, also of one that was refused; what it raises ends the connection.
 
     Raises:
         PeerSilent: nobody answers there, or whoever does goes away.
@@ -201,12 +216,17 @@ def connect(
     except OSError as error:
         raise PeerSilent(f"nobody answers at {host}:{port}: {error}") from None
     channel = Channel(context, sock, "client", policy, name=name or host, seconds=seconds)
-    report = channel.handshake()
-    if report.negotiated is None:
+    done = channel.handshake()
+    try:
+        report(done)
+    except BaseException:
         sock.close()
-        kind: type[TlsError] = HandshakeRefused if report.outcome == "DENIED" else PeerSilent
-        raise kind(report.refusal)
-    return channel, report
+        raise
+    if done.negotiated is None:
+        sock.close()
+        kind: type[TlsError] = HandshakeRefused if done.outcome == "DENIED" else PeerSilent
+        raise kind(done.refusal)
+    return channel, done
 
 
 def _packed(name: str) -> bytes | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import tls
+from cli import tls, tls_records
 from kms.tls import matrix
 from kms.tls.handshake import Handshake
 from kms.tls.policies import POLICIES
@@ -64,13 +64,21 @@ def test_server_and_client_agree_refusals_are_one_sentence_and_no_private_key_is
     folder = Path(home["QUANTUMAI_HOME"])
     monkeypatch.setenv("QUANTUMAI_HOME", str(folder))
     with server(home, "--policy", "pqc-required", "--name", "kms.example") as (address, printed):
-        done = quantumai("tls", "client", address, "--name", "kms.example")
-        assert (done.exit_code, done.stderr) == (0, "")
-        assert done.stdout == "TLSv1.3 X25519MLKEM768 TLS_AES_256_GCM_SHA384 ML-DSA-65: post-quantum\n"
+        assert ended(home, "client", address, "--name", "kms.example") == (
+            0,
+            "TLSv1.3 X25519MLKEM768 TLS_AES_256_GCM_SHA384 ML-DSA-65: post-quantum\n",
+            "",
+        )
         for options, sentence in (
             (("--policy", "classical", "--name", "kms.example"), "the server refused: handshake failure: its policy has no group"),
             (("--policy", "pqc-required"), "the server's certificate is not accepted: IP address mismatch"),
             (("--name", "other.example"), "the server's certificate is not accepted: hostname mismatch"),
+        ):
+            code, out, error = ended(home, "client", address, *options)
+            assert (code, out) == (1, "")
+            assert error.startswith("quantumai: ") and sentence in error
+            assert error.count("\n") == 1
+        for options, sentence in (
             (("--ca", "nowhere.pem"), "there are no CA certificates at nowhere.pem"),
             (("--policy", "none"), "no TLS policy 'none'; known: classical, dual, pqc-required"),
         ):
@@ -85,19 +93,43 @@ def test_server_and_client_agree_refusals_are_one_sentence_and_no_private_key_is
     assert "DENIED 127.0.0.1 policy pqc-required: the server refused: no suitable key share" in printed[2]
     assert "the client refused: bad certificate" in printed[3]
     entries = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
-    shaken = [entry for entry in entries if entry["action"] == "tls.handshake"]
-    assert [entry["outcome"] for entry in shaken] == ["SUCCESS", "DENIED", "DENIED", "DENIED"]
-    assert json.loads(shaken[0]["detail"])["group"] == "X25519MLKEM768" and shaken[0]["source"] == "127.0.0.1"
+    shaken = [(entry, json.loads(entry["detail"])) for entry in entries if entry["action"] == "tls.handshake"]
+    for end in ("server", "client"):
+        own = [(entry, detail) for entry, detail in shaken if detail["end"] == end]
+        assert [entry["outcome"] for entry, _ in own] == ["SUCCESS", "DENIED", "DENIED", "DENIED"]
+        entry, detail = own[0]
+        assert [detail[name] for name in ("group", "suite", "certificate")] == [
+            "X25519MLKEM768",
+            "TLS_AES_256_GCM_SHA384",
+            "ML-DSA-65",
+        ]
+        assert entry["source"] == "127.0.0.1"
     assert entries[-1]["action"] == "audit.seal"
     whole = quantumai("kms", "audit", "verify")
     assert whole.exit_code == 0 and "whole:" in whole.stdout, whole.stderr
 
 
-def test_the_demo_prints_every_pair_keeps_its_word_and_publishes_when_asked(home, broker):
+def test_a_client_that_is_not_on_a_platform_needs_the_ca_alone_and_publishes_when_asked(home, broker, tmp_path):
+    elsewhere = {**home, "QUANTUMAI_HOME": str(tmp_path / "none"), "QUANTUMAI_BROKERS": broker.bootstrap}
+    ca, started = Path(home["QUANTUMAI_HOME"]) / tls.CA_FILE, now()
+    with server(home) as (address, _):
+        code, out, error = ended(elsewhere, "client", address, "--ca", ca, "--name", "localhost", "--publish")
+    assert (code, error) == (0, "") and "X25519MLKEM768" in out
+    assert not (tmp_path / "none").exists()
+    [found] = [audit for audit in published(broker) if audit.at >= started]
+    detail = json.loads(found.detail)
+    assert (detail["end"], detail["group"], detail["suite"]) == ("client", "X25519MLKEM768", "TLS_AES_256_GCM_SHA384")
+
+
+def published(broker):
     async def audits():
         async with Client(broker.bootstrap) as client, aclosing(client.records(KmsAudit)) as events:
             return [event.record async for event in events if event.record.action == "tls.handshake"]
 
+    return asyncio.run(audits())
+
+
+def test_the_demo_prints_every_pair_keeps_its_word_and_publishes_when_asked(home, broker):
     started = now()
     code, out, error = ended({**home, "QUANTUMAI_BROKERS": broker.bootstrap}, "demo", "--publish")
     assert (code, error) == (0, "")
@@ -107,7 +139,7 @@ def test_the_demo_prints_every_pair_keeps_its_word_and_publishes_when_asked(home
         assert f"server: {name}" in out
     assert "X25519MLKEM768, retried" in out
     assert "no attack went through, and every policy was kept" in out
-    found = [audit for audit in asyncio.run(audits()) if audit.at >= started]
+    found = [audit for audit in published(broker) if audit.at >= started]
     assert len(found) == len(matrix.clients()) * len(matrix.servers())
     details = [json.loads(audit.detail) for audit in found]
     assert {detail["policy"] for detail in details} == {policy.name for policy in matrix.servers()}
@@ -140,7 +172,7 @@ def test_a_broker_that_goes_away_ends_the_demo_in_one_sentence(quantumai, monkey
             raise BrokerUnavailableError("no Kafka broker answers")
 
     refused = Handshake("server", "dual", ("::1", 1), None, None, "the client refused: unknown ca", "DENIED")
-    monkeypatch.setattr(tls, "SyncClient", Gone)
+    monkeypatch.setattr(tls_records, "SyncClient", Gone)
     monkeypatch.setattr(tls, "ca_ring", lambda _: None)
     monkeypatch.setattr(tls, "authority", lambda *_: lambda: None)
     monkeypatch.setattr(matrix, "run", lambda _, seen: seen(refused))
