@@ -43,11 +43,18 @@ class Baseline:
 
     def parts(self, features: Floats) -> Floats:
         """(n, k): what each feature adds to the logit."""
-        return np.clip((features - self.mean) / self.scale, -8, 8) * self.weights
+        found = (features - self.mean) / self.scale
+        np.minimum(found, 8, out=found)
+        np.maximum(found, -8, out=found)
+        return np.asarray(found * self.weights)
 
     def score(self, features: Floats) -> Floats:
         """(n,): the probability of a threat."""
-        return np.asarray(1 / (1 + np.exp(-(self.parts(features).sum(1) + self.bias))))
+        return self.total(self.parts(features))
+
+    def total(self, parts: Floats) -> Floats:
+        """(n,): the probability that `parts` add up to."""
+        return np.asarray(1 / (1 + np.exp(-(parts.sum(1) + self.bias))))
 
     @property
     def arrays(self) -> Mapping[str, Floats]:

@@ -91,13 +91,14 @@ class Classical:
             raise ModelError(f"the model wants features of shape (n, {len(self.columns)}), got {features.shape}")
         rows = features.astype(np.float32)
         classes = self._sessions[0].run(["probabilities"], {"X": rows})[0]
+        parts = self.baseline.parts(features)
         strangeness = np.exp2(self._sessions[1].run(["exponent"], {"X": rows})[0][:, 0].astype(np.float64))
         return Verdicts(
             probability=1 - classes[:, 0].astype(np.float64),
-            baseline=self.baseline.score(features),
+            baseline=self.baseline.total(parts),
             technique=classes[:, 1:].argmax(1),
             novelty=strangeness - self.novelty_threshold,
-            parts=self.baseline.parts(features),
+            parts=parts,
         )
 
     @cached_property

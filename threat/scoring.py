@@ -107,8 +107,9 @@ class Scorer:
             strict=True,
         )
         records = self._records(columns, (time.monotonic() - began) / len(events))
-        order = np.argsort(-np.maximum(risk, np.nan_to_num(opinions) * 100), kind="stable")
-        return Scored(records, [place for place in order.tolist() if serious[place]], asked)
+        (places,) = serious.nonzero()
+        worst = np.fmax(risk[places], opinions[places] * 100)
+        return Scored(records, places[np.argsort(-worst, kind="stable")].tolist(), asked)
 
     def _records(self, columns: Iterable[tuple[Any, ...]], seconds: float) -> list[ThreatScored]:
         """One record for each row of what was found."""
@@ -165,7 +166,8 @@ class Scorer:
 def _reasons(table: Floats, weights: Floats) -> Iterator[list[dict[str, Any]]]:
     """The features that weighed most, event by event, the heaviest first."""
     top = np.argsort(-np.abs(weights), axis=1)[:, :REASONS]
-    values, shares = (np.take_along_axis(each, top, axis=1).round(4).tolist() for each in (table, weights))
+    row = np.arange(len(table))[:, None]
+    values, shares = (each[row, top].round(4).tolist() for each in (table, weights))
     for names, said, parts in zip(top.tolist(), values, shares, strict=True):
         yield [{"name": COLUMNS[k], "value": value, "weight": part} for k, value, part in zip(names, said, parts, strict=True)]
 
@@ -175,8 +177,10 @@ def _status(novel: NDArray[np.bool_], agrees: NDArray[np.bool_], opinions: Float
     return np.asarray(3 * novel + np.where(np.isnan(opinions), 0, np.where(agrees, 2, 1)))
 
 
-def _confidence(verdicts: Verdicts, opinions: NDArray[np.float64]) -> NDArray[np.float64]:
+def _confidence(verdicts: Verdicts, opinions: Floats) -> Floats:
     """How far from a coin toss boosting is, less by how far the other models are from it."""
     apart = np.abs(verdicts.probability - verdicts.baseline)
-    apart = np.where(np.isnan(opinions), apart, (apart + np.abs(verdicts.probability - np.nan_to_num(opinions))) / 2)
-    return np.clip(0.5 + np.abs(verdicts.probability - 0.5) - apart / 2, 0.0, 1.0)
+    asked = ~np.isnan(opinions)
+    apart[asked] = (apart[asked] + np.abs(verdicts.probability[asked] - opinions[asked])) / 2
+    found = 0.5 + np.abs(verdicts.probability - 0.5) - apart / 2
+    return np.asarray(np.minimum(np.maximum(found, 0.0), 1.0))

@@ -110,6 +110,13 @@ def test_suricata_becomes_ocsf_with_the_worst_severity_highest() -> None:
     assert seen == {1: 4, 2: 3, 3: 2}
 
 
+def test_an_event_is_written_in_one_order_whatever_process_writes_it() -> None:
+    """A set's order changes from process to process; a line read again must make the same bytes."""
+    line = {**EVE, "flow": {"bytes_toserver": 1}, "alert": {"severity": 1}, "dest_ip": "192.0.2.2", "app_proto": "tls"}
+    objects = [name for name, value in json.loads(normalise(json.dumps(line).encode(), "1").ocsf).items() if type(value) is dict]
+    assert len(objects) > 4 and objects == sorted(objects)
+
+
 def test_the_three_shapes_of_zeek_say_the_same() -> None:
     flat = {
         "ts": 1588205199.5,

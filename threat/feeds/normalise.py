@@ -31,22 +31,22 @@ class Format(NamedTuple):
     """A source of lines.
 
     Attributes:
-        recognises: whether a line is one of its.
+        marks: keys of which a line of its own has one.
         event: a line -> its OCSF event, and its time as it stands there.
     """
 
-    recognises: Callable[[Event], bool]
+    marks: tuple[str, ...]
     event: Callable[[Event], tuple[Event, Any]]
 
 
 FORMATS: Mapping[str, Format] = {
-    "suricata": Format(suricata.recognises, suricata.event),
-    "ocsf": Format(ocsf.recognises, ocsf.event),
-    "zeek": Format(zeek.recognises, zeek.event),
+    "suricata": Format(suricata.MARKS, suricata.event),
+    "ocsf": Format(ocsf.MARKS, ocsf.event),
+    "zeek": Format(zeek.MARKS, zeek.event),
 }
 """By the name that `--format` takes, in the order in which `auto` asks."""
 
-_recognisers = tuple((name, form.recognises) for name, form in FORMATS.items())
+_marks = tuple((mark, name) for name, form in FORMATS.items() for mark in form.marks)
 _events = {name: form.event for name, form in FORMATS.items()}
 
 
@@ -113,9 +113,11 @@ def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _recognised(source: Event) -> str:
-    for name, recognises in _recognisers:
-        if recognises(source):
+    for mark, name in _marks:
+        if mark in source:
             return name
+    if zeek.tagged(source):
+        return "zeek"
     raise LineError("it is JSON, but neither Suricata EVE (event_type), OCSF (class_uid) nor Zeek (_path, @stream, id.orig_h)")
 
 

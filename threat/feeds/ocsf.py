@@ -5,6 +5,9 @@ from typing import Any
 from threat.errors import LineError
 from threat.feeds.table import AUTHENTICATION, NETWORK, Event
 
+MARKS = ("class_uid",)
+"""Keys of which every line has one."""
+
 CLASSES = frozenset({NETWORK, AUTHENTICATION})
 
 
@@ -21,8 +24,3 @@ def event(line: Event) -> tuple[Event, Any]:
         if not isinstance(line.get(part, {}), dict):
             raise LineError(f"its {part} is {repr(line[part])[:40]}, which is no object")
     return line, line.get("time", line.get("time_dt"))
-
-
-def recognises(line: Event) -> bool:
-    """Whether the line is OCSF."""
-    return "class_uid" in line

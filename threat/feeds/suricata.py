@@ -4,6 +4,9 @@ from typing import Any
 
 from threat.feeds.table import NETWORK, Event, Field, compiled
 
+MARKS = ("event_type",)
+"""Keys of which every line has one."""
+
 SEVERITIES = {1: 4, 2: 3, 3: 2, 4: 1}
 """EVE's 1 is the worst; OCSF's 4 is high, 1 informational."""
 
@@ -44,8 +47,3 @@ _map = compiled(FIELDS, {"class_uid": NETWORK, "category_uid": 4, "metadata.vers
 def event(line: Event) -> tuple[Event, Any]:
     """The OCSF event of an EVE line, and its time as it stands there."""
     return _map(line), line.get("timestamp")
-
-
-def recognises(line: Event) -> bool:
-    """Whether the line is EVE."""
-    return "event_type" in line

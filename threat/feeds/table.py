@@ -142,7 +142,7 @@ def _built(targets: Mapping[str, list[str]], fixtures: Mapping[str, Any], names:
         for name, (first, *others) in groups[group]:
             lines.append(f"    if {first} is not None: {target}[{name!r}] = {first}")
             lines += [f"    elif {other} is not None: {target}[{name!r}] = {other}" for other in others]
-    for group in sorted({*groups, *fixed, *_above({*groups, *fixed})} - {""}, key=lambda group: -group.count(".")):
+    for group in sorted({*groups, *fixed, *_above({*groups, *fixed})} - {""}, key=lambda group: (-group.count("."), group)):
         above, _, name = group.rpartition(".")
         lines.append(f"    if {_variable(group)}: {_variable(above)}[{name!r}] = {_variable(group)}")
     return lines

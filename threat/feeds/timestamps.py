@@ -29,7 +29,7 @@ def moment(value: object) -> datetime:
         if type(value) is str:
             when = datetime.fromisoformat(value)
         elif type(value) is int or type(value) is float:
-            when = _EPOCH + (timedelta(0, value) if value < _SECONDS else timedelta(0, 0, _microseconds(value)))
+            when = datetime.fromtimestamp(value, UTC) if 0 <= value < _SECONDS else _from_finer(value)
         else:
             raise LineError("it has no timestamp" if value is None else f"its timestamp is {_shown(value)}, which is no time")
     except OverflowError:
@@ -43,11 +43,12 @@ def moment(value: object) -> datetime:
     return when
 
 
-def _microseconds(value: float) -> int:
+def _from_finer(value: float) -> datetime:
+    """From milliseconds or less; what is before 1970 becomes the epoch, which is refused."""
     for limit, each in _UNITS:
         if value < limit:
-            return round(value * each)
-    return int(value) // 1000
+            return _EPOCH + timedelta(0, 0, max(0, round(value * each)))
+    return _EPOCH + timedelta(0, 0, int(value) // 1000)
 
 
 def _shown(value: object) -> str:

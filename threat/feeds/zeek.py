@@ -15,6 +15,9 @@ from typing import Any
 from threat.errors import LineError
 from threat.feeds.table import AUTHENTICATION, NETWORK, Event, Field, Map, compiled
 
+MARKS = ("_path", "@stream", "id.orig_h")
+"""Keys of which every line has one; but for lines that are `tagged`."""
+
 ACTIVITIES = {
     **dict.fromkeys(("SF", "S2", "S3"), 2),
     "S1": 1,
@@ -105,24 +108,27 @@ def event(line: Event) -> tuple[Event, Any]:
         LineError: in none of the shapes.
     """
     log, fields, tables = _shape(line)
+    if type(log) is not str or not log:
+        raise LineError(f"the name of its log is {repr(log)[:40]}, which is no name")
     made = tables[log in AUTHENTICATIONS](fields)
     made["severity_id"] = SEVERITIES.get(log, 1)
     made["metadata"]["log_name"] = log
     return made, fields.get("ts")
 
 
-def recognises(line: Event) -> bool:
-    """Whether the line is Zeek's."""
-    return "_path" in line or "@stream" in line or "id.orig_h" in line or (len(line) == 1 and isinstance(_only(line), dict))
+def tagged(line: Event) -> bool:
+    """Whether the line is one log's fields under its name."""
+    return len(line) == 1 and isinstance(_only(line), dict)
 
 
-def _shape(line: Event) -> tuple[str, Event, tuple[Map, Map]]:
+def _shape(line: Event) -> tuple[object, Event, tuple[Map, Map]]:
+    """The log's name as it stands there, its fields, and the tables of its shape."""
     if "@stream" in line:
-        return _name(line["@stream"]), line, _UNDERSCORED
+        return line["@stream"], line, _UNDERSCORED
     if "_path" in line:
-        return _name(line["_path"]), line, _DOTTED
-    if len(line) == 1 and isinstance(inner := _only(line), dict):
-        return _name(next(iter(line))), inner, _DOTTED
+        return line["_path"], line, _DOTTED
+    if tagged(line):
+        return next(iter(line)), _only(line), _DOTTED
     if "ts" in line:
         return "conn" if "conn_state" in line else "unknown", line, _DOTTED
     raise LineError("no Zeek log: neither `_path`, `@stream` nor `ts`, and no single log inside")
@@ -130,9 +136,3 @@ def _shape(line: Event) -> tuple[str, Event, tuple[Map, Map]]:
 
 def _only(line: Mapping[str, Any]) -> Any:
     return next(iter(line.values()))
-
-
-def _name(log: object) -> str:
-    if not isinstance(log, str) or not log:
-        raise LineError(f"the name of its log is {repr(log)[:40]}, which is no name")
-    return log
