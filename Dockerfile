@@ -15,7 +15,7 @@ RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --require-hashes --on
 COPY pyproject.toml README.md requirements-dev.lock ./
 RUN mkdir /opt/metadata && sed -n '/^setuptools==/,/[^\\]$/p' requirements-dev.lock >setuptools.lock \
  && python3 -m venv /opt/setuptools && /opt/setuptools/bin/pip install --require-hashes --only-binary :all: -r setuptools.lock \
- && /opt/setuptools/bin/python -c "from setuptools.build_meta import prepare_metadata_for_build_wheel as write; write('/opt/metadata')"
+ && /opt/setuptools/bin/python -c "from setuptools.build_meta import prepare_metadata_for_build_wheel as write; write('/opt/metadata')" && rm -rf /opt/metadata/*.egg-info
 COPY deploy/broker deploy/broker
 RUN deploy/broker/jars.sh && rm -rf ~/.m2
 COPY schemas schemas

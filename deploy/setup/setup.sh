@@ -34,13 +34,14 @@ step() {
 
 python_packages() {
   local interpreter
-  interpreter=$("$here/python.sh")
+  interpreter=$("$here/python.sh") || return
+  # No errexit in here, as this runs under `if`: each command says what follows it.
   if ! "$python" -c "import sys; sys.exit(sys.version.split()[0] != '$("$interpreter" -c 'import platform; print(platform.python_version())')')" 2>/dev/null; then
     rm -rf "$root/.venv"
-    "$interpreter" -m venv "$root/.venv"
+    "$interpreter" -m venv "$root/.venv" || return
   fi
-  "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$root/requirements-dev.lock"
-  "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$root"
+  "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$root/requirements-dev.lock" &&
+    "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$root"
 }
 
 # Exit status 3 says that a tool for the post-quantum token is missing, which is no failure: SoftHSM2 takes its place.

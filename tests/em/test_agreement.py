@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("mitiq", reason="mitiq has no release for this Python")
+
 from benchmarks.em_agreement import cancellation, differences
 from benchmarks.mitiq_reference import extrapolated
 from em.methods.zne import EXTRAPOLATIONS
