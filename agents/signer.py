@@ -5,6 +5,7 @@ from functools import cache
 
 from kms.algorithms import LOG_SUITES
 from kms.anchor import ANCHOR_ALGORITHM, ANCHOR_USE, AnchoredLogs
+from kms.audit.logins import refused_logins
 from kms.audit.trail import AUDIT_USE, Trail
 from kms.audit.uses import Uses
 from kms.epochs import Policy
@@ -67,7 +68,9 @@ def _ring(settings: Settings) -> Callable[[], KeyRing]:
     def ring() -> KeyRing:
         if settings.pkcs11_module is None:
             raise SettingsError("no PKCS#11 module is set: `quantumai up` sets it, a container needs QUANTUMAI_PKCS11_MODULE")
-        return KeyRing.open(settings.ring(), open_token(settings.pkcs11_module, settings.token_label, settings.pin()))
+        with refused_logins(settings.home, settings.origin, _ACTOR):
+            token = open_token(settings.pkcs11_module, settings.token_label, settings.pin())
+        return KeyRing.open(settings.ring(), token)
 
     return ring
 

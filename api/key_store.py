@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from kms.audit.logins import local_user, refused_logins
 from kms.modules import installed_module, soft_token
 from kms.provision import init_token
 from kms.token import Token, open_token
@@ -20,6 +21,8 @@ def token_folder(settings: Settings) -> Path:
 
 def open_or_make(settings: Settings) -> tuple[Token, Mapping[str, str]]:
     """The token of the settings, made where it is one of ours and not there yet; and what workers need in their environment.
+
+    A login that the token refuses is an entry of the audit.
 
     A vendor's token must exist already: its PIN and module come from the settings.
 
@@ -45,4 +48,5 @@ def open_or_make(settings: Settings) -> tuple[Token, Mapping[str, str]]:
         if pin is None:
             environment["QUANTUMAI_TOKEN_PIN_FILE"] = str(made.pin_file.resolve())
             pin = made.pin_file.read_text().strip()
-    return open_token(module, settings.token_label, pin or "", folder if ours else None), environment
+    with refused_logins(home, settings.origin, f"local:{local_user()}"):
+        return open_token(module, settings.token_label, pin or "", folder if ours else None), environment

@@ -1,9 +1,7 @@
 """`quantumai kms audit show|verify|export`: who used which key; and the trail that commands themselves write."""
 
 import asyncio
-import getpass
 import json
-import re
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from kms.audit import chain
 from kms.audit.chain import Placed, Verified
 from kms.audit.entry import Mark, read_mark, write_mark
 from kms.audit.forwarding import forward
+from kms.audit.logins import local_user
 from kms.audit.siem import FORMATS
 from kms.audit.trail import AUDIT_USE, FILE, HEAD, Trail
 from kms.errors import KmsError, VerificationError
@@ -35,7 +34,6 @@ from streams.settings import Settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Who used which key: show, verify, export for a SIEM.")
 
 _COLOURS = {"SUCCESS": "green", "FAILURE": "yellow", "DENIED": "red"}
-_STRANGE = re.compile(r"[^A-Za-z0-9._@-]")
 
 File = Annotated[
     Path | None, typer.Argument(help="An audit file; that of the platform's folder when not given.", show_default=False)
@@ -168,7 +166,7 @@ def _sealing_keys(chosen: Settings, ring: KeyRing) -> list[Key]:
 
 
 def _user() -> str:
-    return f"cli:{_STRANGE.sub('_', getpass.getuser()) or 'unknown'}"[:128]
+    return f"cli:{local_user()}"[:128]
 
 
 def _entries(chosen: Settings, file: Path | None, topic: bool) -> Iterator[KmsAudit]:

@@ -222,3 +222,8 @@ def test_a_wrong_pin_is_one_sentence_that_does_not_name_it(kms, use, tmp_path):
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert "refuses the PIN" in done.stderr
     assert "canary" not in done.stderr
+    denied = kms("audit", "show", "--denied", "--last", "1")
+    assert "token.login" in denied and "refuses the PIN" in denied
+    assert b"canary" not in (kms.home / "audit.jsonl").read_bytes()
+    kms("create", f"{use}/ECDSA-P256")
+    assert "whole:" in kms("audit", "verify") and "not sealed" not in kms("audit", "verify")
