@@ -9,6 +9,10 @@ compared with fourteen nights of the clean code by the nightly's own test. A mut
 last bit, under that night's seed, changed nothing that a result depends on (an error message, a default that nobody takes): it is
 listed, not counted.
 
+A night has three parts (`PARTS`): methods that run a job's own circuits, those that learn from circuits near it, and the one that
+runs two copies. A mutant does the part that its file belongs to; the others keep the clean night's numbers. What all parts share
+counts as the first, so that it has to be caught there.
+
 Only what a mutant changes is run again: the exact distributions that clean nights needed are kept, and a mutant whose replay (the
 part of a night that has the same seed every night) raises the alarm needs no more than that; the others do the whole night.
 Each mutant runs in a process of its own, forked before any of our code was imported. The control is the clean code, on nights of
@@ -68,14 +72,32 @@ PRELOADED = (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-UNHEARD = {"__init__.py", "method.py", "distillation.py", "regression.py", "learned.py"}
-"""Of `em/methods`: nothing to mutate, or methods that this night does not run."""
+UNHEARD = {"__init__.py", "method.py", "learned.py"}
+"""Of `em/methods`: nothing to mutate, or methods that no night runs."""
 
-BUILDERS = ("cdr", "vncdr")
-"""Methods of the nightly that build circuits of their own: other ones each night, which would all have to be compiled."""
+
+@dataclass(frozen=True)
+class Part:
+    """Methods that build circuits of their own, on one device with one budget: all that they build has to be compiled.
+
+    Attributes:
+        methods: of a night.
+        files: that these methods alone depend on.
+    """
+
+    methods: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+PARTS = (
+    Part(("cdr", "vncdr"), ("em/methods/regression.py", "em/near_clifford.py")),
+    Part(("vd",), ("em/methods/distillation.py",)),
+)
+"""Of a night, after the first, which has all other methods on all devices with all budgets."""
 
 FILES = (
     *sorted(f"em/methods/{path.name}" for path in (ROOT / "em/methods").glob("*.py") if path.name not in UNHEARD),
+    "em/near_clifford.py",
     "em/observables.py",
     *(f"backends/{name}.py" for name in ("folding", "frames", "cancellation", "decoupling", "waits", "preparation")),
 )
@@ -218,11 +240,19 @@ class _Mutated(MetaPathFinder, SourceFileLoader):
 # ---- a night, in a process that has imported our code
 
 
-def methods() -> tuple[str, ...]:
-    """The nightly's, the cheapest first; without those that build circuits of their own."""
+def scopes(known: "Known", seed: int) -> list[Any]:
+    """A night's, one for each part."""
     from em.harness import night
 
-    return tuple(name for name in (*night.METHODS, *night.MORE) if name not in BUILDERS)
+    built = {name for part in PARTS for name in part.methods}
+    methods = tuple(name for name in (*night.METHODS, *night.MORE) if name not in built)
+    first = replace(known.scope, methods=methods, seed=seed)
+    return [first, *(replace(first, methods=part.methods, budgets=BUDGETS[-1:], backends=BACKENDS[:1]) for part in PARTS)]
+
+
+def part_of(file: str) -> int:
+    """The number of the part that a file belongs to."""
+    return next((number for number, part in enumerate(PARTS, 1) if file in part.files), 0)
 
 
 class Known:
@@ -240,8 +270,15 @@ class Known:
         self.scope = Scope(night.FAMILIES, CIRCUITS, ("raw",), BUDGETS, BACKENDS, qubits=QUBITS, depth=DEPTH)
         self.circuits = {draw: self.scope.draw(*draw) for draw in self.scope.draws()}
 
+    def forget(self) -> None:
+        """What was compiled until now: of earlier nights it is more than a night needs."""
+        from em.harness.measure import _device
+
+        for each in self.encoded.values():
+            _device(each)._compiled.clear()
+
     def pickled(self) -> bytes:
-        """With the circuits that were compiled until now. Only forks may read it: it would import our code."""
+        """With the circuits that were compiled since. Only forks may read it: it would import our code."""
         from em.harness.measure import _device
 
         return pickle.dumps((self, {name: dict(_device(each)._compiled) for name, each in self.encoded.items()}))
@@ -284,12 +321,12 @@ def measured(known: Known, scope: Any, kept: dict[int, Any]) -> tuple[pa.Table, 
         PauliTransfer.distributions = original  # type: ignore[method-assign]
 
 
-def night_and_replay(known: Known, seed: int, names: Sequence[str]) -> tuple[Any, Any]:
-    """The scopes of a night of these methods, and of what it replays."""
+def a_night(known: Known, seed: int, kept: dict[int, Any]) -> "Tables":
+    """A whole night and its replays."""
     from em.harness.night import replayed
 
-    scope = replace(known.scope, methods=tuple(names), seed=seed)
-    return scope, replayed([scope])[0]
+    asked = scopes(known, seed)
+    return Tables(*([measured(known, scope, kept)[0] for scope in some] for some in (asked, replayed(asked))))
 
 
 def alarms(tonight: "Tables", history: Sequence["Tables"]) -> list[str]:
@@ -302,17 +339,17 @@ def alarms(tonight: "Tables", history: Sequence["Tables"]) -> list[str]:
     nights = []
     for number, tables in enumerate([*history, tonight]):
         night = Night(date(2026, 1, 1) + timedelta(number), f"{number:08d}", Path(f"night-{number}"))
-        night.__dict__.update(rows=tables.rows, replays=tables.replays)
+        night.__dict__.update(rows=pa.concat_tables(tables.rows), replays=pa.concat_tables(tables.replays))
         nights.append(night)
     return [move.sentence for move in compare(nights[-1], nights[:-1]).regressions]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """A night's results, and what it replayed."""
+    """A night's results, and what it replayed, part by part."""
 
-    rows: pa.Table
-    replays: pa.Table
+    rows: list[pa.Table]
+    replays: list[pa.Table]
 
 
 COLUMNS = ("estimate", "standard_error", "raw", "shots", "abstained", "executions")
@@ -373,22 +410,30 @@ class Clean:
 def verdict(mutant: Mutant, clean: Clean) -> tuple[str, str]:
     """(caught, missed or same; why)."""
 
+    part = part_of(mutant.file)
+
+    def instead(tables: list[pa.Table], mutated: pa.Table) -> list[pa.Table]:
+        return [*tables[:part], mutated, *tables[part + 1 :]]
+
     def work() -> tuple[str, str]:
         sys.meta_path.insert(0, _Mutated(mutant))
+        from em.harness.night import replayed
+
         known, kept = Known.unpickled(clean.known), clean.kept
-        scope, replay = night_and_replay(known, clean.seed, methods())
-        replays, failed = measured(known, replay, kept)
+        scope = scopes(known, clean.seed)[part]
+        replays, failed = measured(known, replayed([scope])[0], kept)
         if failed:
             return "caught", f"{failed} tasks fail"
-        found = alarms(replace(clean.night, replays=replays), clean.history)
+        tonight = replace(clean.night, replays=instead(clean.night.replays, replays))
+        found = alarms(tonight, clean.history)
         if found:
             return "caught", found[0]
         rows, failed = measured(known, scope, kept)
         if failed:
             return "caught", f"{failed} tasks fail"
-        if same(rows, clean.night.rows):
+        if same(rows, clean.night.rows[part]):
             return "same", ""
-        found = alarms(Tables(rows, replays), clean.history)
+        found = alarms(replace(tonight, rows=instead(clean.night.rows, rows)), clean.history)
         return ("caught", found[0]) if found else ("missed", "")
 
     fine, answer = forked(work, HANGS_SECONDS)
@@ -410,15 +455,14 @@ def main() -> None:
         known, tables = Known(), []
         for seed in seeds:
             kept: dict[int, Any] = {}  # what the last of them needed is what mutants need
-            tables.append(Tables(*(measured(known, scope, kept)[0] for scope in night_and_replay(known, seed, methods()))))
+            known.forget()
+            tables.append(a_night(known, seed, kept))
         return Clean(known.pickled(), tables[:-1], tables[-1], seeds[-1], kept)
 
     def false_alarms(some: Sequence[int]) -> list[tuple[int, list[str]]]:
         known, found = Known.unpickled(clean.known), []
         for seed in some:
-            kept = dict(clean.kept)
-            tonight = Tables(*(measured(known, scope, kept)[0] for scope in night_and_replay(known, seed, methods())))
-            said = alarms(tonight, clean.history)
+            said = alarms(a_night(known, seed, dict(clean.kept)), clean.history)
             found += [(seed, said)] if said else []
         return found
 
@@ -426,7 +470,7 @@ def main() -> None:
     if not fine:
         sys.exit(clean)
     console.print(
-        f"{HISTORY + 1} clean nights of {len(clean.night.rows):,} estimates, {len(clean.kept):,} distributions each, "
+        f"{HISTORY + 1} clean nights of {sum(map(len, clean.night.rows)):,} estimates, {len(clean.kept):,} distributions each, "
         f"{time.perf_counter() - began:.0f} s"
     )
     chosen = drawn(arguments.mutants, arguments.seed)
