@@ -59,7 +59,7 @@ def application(
         most_bytes: of a request's body.
         lifespan: what is there while it serves.
     """
-    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     app.router.route_class = GuardedRoute
     app.state.gate = gate
     for face in (*faces, _own(app, checks or {})):

@@ -1,5 +1,6 @@
 """The gate: who calls is found out, limited, and admitted where the endpoint demands one of its roles. Nobody else is."""
 
+import ipaddress
 import logging
 import math
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from api.rate_limits import RateLimits, Refusal
 from api.roles import Principal, Role
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="quantumai"'}
+_STRANGERS = "requests without valid credentials from this address"
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,11 +46,13 @@ class Gate:
         """Sets `request.state.principal`.
 
         Raises:
-            Problem: 401 unknown, 403 without any of the roles, 429 too often.
+            Problem: 401 unknown, 403 without any of the roles or where the way is open to be read, 429 too often.
             OutageError: credentials cannot be checked now.
         """
-        address = request.client.host if request.client else "unknown"
-        self._check(request, self._failures.look(address), "requests without valid credentials from this address")
+        if _in_the_open(request):
+            raise Problem(403, "plain HTTP is served at the loopback address only, or tokens would be read on the way: use TLS")
+        address = _address(request)
+        self._check(request, self._failures.look(address), _STRANGERS)
         try:
             principal = self._authenticated(request)
         except Problem as refused:
@@ -60,6 +64,14 @@ class Gate:
         if not roles & principal.roles:
             wanted, has = " or ".join(sorted(roles)), ", ".join(sorted(principal.roles)) or "none"
             raise Problem(403, f"this takes the role {wanted}; {principal.name} has {has}")
+
+    def stray(self, request: Request) -> None:
+        """Counts a request for what is not there as one that proves nothing: it must not fill the record either.
+
+        Raises:
+            Problem: 429 too often.
+        """
+        self._check(request, self._failures.take(_address(request)), _STRANGERS)
 
     def _authenticated(self, request: Request) -> Principal:
         for way in self._ways:
@@ -73,3 +85,19 @@ class Gate:
             request.state.recorded = refusal.first
             seconds = math.ceil(refusal.seconds)
             raise Problem(429, f"too many {what}: wait {seconds} s", {"Retry-After": str(seconds)})
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+def _in_the_open(request: Request) -> bool:
+    """Whether the request came unencrypted to an address that other machines reach."""
+    if request.url.scheme == "https":
+        return False
+    try:
+        here = ipaddress.ip_address((request.scope.get("server") or ("",))[0])
+    except ValueError:
+        return False  # a UNIX socket
+    mapped = getattr(here, "ipv4_mapped", None)
+    return not (mapped or here).is_loopback

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import h11
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from fastapi import Request
@@ -20,6 +21,9 @@ from api.roles import Principal, Role
 from api.watched_file import watched
 from schemas.codec import explain
 from schemas.record import Identifier, Part
+
+REQUEST_SECONDS = 30.0
+"""How long a request may take to arrive: who says a letter a minute holds a connection for ever otherwise."""
 
 _STATE = "client_certificate"
 
@@ -41,13 +45,35 @@ class Clients(Part):
 
 
 class PeerCertificates(H11Protocol):
-    """uvicorn's HTTP protocol, which also hands on the certificate that the client has shown."""
+    """uvicorn's HTTP protocol, which hands on the certificate that the client has shown, and waits only so long for a request."""
+
+    _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keeps the certificate for all requests of the connection."""
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         self.app_state = {**self.app_state, _STATE: tls.getpeercert(binary_form=True) if tls is not None else None}
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request; the clock runs from its first byte until all of it is here."""
+        super().data_received(data)
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self._expect()
+        elif self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        if self._late is None:
+            self._late = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self.transport.close)
 
 
 class ClientCertificates:

@@ -68,6 +68,11 @@ def install(app: FastAPI, statuses: Statuses) -> None:
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is what this is installed for
+    if not request.state.guarded:
+        try:
+            request.app.state.gate.stray(request)
+        except Problem as too_many:
+            error = too_many
     request.state.facts["reason"] = error.detail
     answer = problem(error.status_code, error.detail, request.state.request_id)
     answer.headers.update(error.headers or {})

@@ -18,6 +18,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _HEADER_BYTES = 64 * 1024
 _DRAIN_SECONDS = 10
 _BACKLOG = 2048
+_CONNECTIONS = 512
+"""At a time; more are answered 503, so that there are descriptors left for the audit and the token."""
 _LOG = logging.getLogger("uvicorn.error")
 
 
@@ -41,6 +43,8 @@ def serve(app: FastAPI, host: str, port: int, terms: Terms | None) -> None:
         log_level="info",
         access_log=False,  # the audit is the log of accesses
         server_header=False,
+        proxy_headers=False,  # nobody stands in front, so X-Forwarded-For is a caller's word about himself
+        limit_concurrency=_CONNECTIONS,
         h11_max_incomplete_event_size=_HEADER_BYTES,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )

@@ -1,10 +1,12 @@
 """Tables on the screen: how wide, how plain, and what a job looks like in one."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -12,12 +14,17 @@ from streams.progress import Job
 
 COLOURS = {"DONE": "green", "REJECTED": "yellow", "ERROR": "red", "CANCELLED": "yellow", "DEAD_LETTERED": "red"}
 _WIDE = 160
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NARROW = 80
 """Tables are made for a terminal of this width."""
 
 
 class Rows(Table):
     """A table; where a terminal is too narrow for its columns, each row is a block of lines, heading and cell on each."""
+
+    def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
+        """A row; control characters of what others wrote are shown and not obeyed by the terminal."""
+        super().add_row(*(_CONTROL.sub(_shown, cell) if isinstance(cell, str) else cell for cell in cells), **how)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         natural = console.measure(self, options=options.update(max_width=_WIDE)).maximum
@@ -45,6 +52,10 @@ def table(*headings: str, title: str = "", numbers: Sequence[str] = ()) -> Table
     for heading in headings:
         made.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")
     return made
+
+
+def _shown(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"
 
 
 def job_table(jobs: Iterable[Job]) -> Table:

@@ -174,6 +174,49 @@ async def test_public_endpoints_and_what_is_not_there():
     assert_problem(await ask(app, "/signers", method="DELETE"), 405)
 
 
+async def test_what_is_not_there_counts_as_proving_nothing_and_does_not_fill_the_record():
+    told = []
+
+    async def record(access):
+        told.append(access.status)
+
+    app = knocked_at(failures=RateLimits(0.001, 3), record=record)
+    paths = ["/nothing", "/everybody/", "/a", "/b", "/c", "/d"]
+    assert [(await ask(app, path)).status_code for path in paths] == [404] * 3 + [429] * 3
+    assert told == [404] * 3 + [429]
+    assert (await ask(app)).status_code == 429
+    assert (await ask(app, "/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("server", "scheme", "status"),
+    [
+        ("127.0.0.1", "http", 200),
+        ("::1", "http", 200),
+        ("::ffff:127.0.0.1", "http", 200),
+        ("/run/kms.sock", "http", 200),
+        ("10.1.2.3", "https", 200),
+        ("10.1.2.3", "http", 403),
+        ("::ffff:10.1.2.3", "http", 403),
+        ("2001:db8::1", "http", 403),
+    ],
+)
+async def test_plain_http_is_served_at_the_loopback_address_only(server, scheme, status):
+    """`uvicorn kms.main:app --host 0.0.0.0` would be such a service: its callers' tokens could be read on the way."""
+    issuer = Issuer()
+    app = knocked_at(issuer)
+
+    async def there(scope, receive, send):
+        await app({**scope, "server": (server, 8000), "scheme": scheme}, receive, send)
+
+    answer = await ask(there, token=issuer.token())
+    assert answer.status_code == status
+    if status == 403:
+        assert_problem(answer, 403, "use TLS")
+        assert app.state.calls == []
+    assert (await ask(there, "/health/live")).status_code == 200
+
+
 async def test_not_ready_names_what_is_broken_without_details():
     def check():
         raise OutageError("the file /secret/place is gone")

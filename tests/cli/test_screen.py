@@ -44,3 +44,12 @@ def test_an_id_that_looks_like_a_number_is_in_one_colour(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     screen.console().print("bell-0x759-12345 DONE")
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_control_characters_of_others_are_shown_and_not_obeyed(capsys):
+    rows = screen.table("detail")
+    rows.add_row("GET /a\x1b[31mred\x9b2J\x07\nnext")
+    screen.console().print(rows)
+    said = capsys.readouterr().out
+    assert "GET /a\\x1b[31mred\\x9b2J\\x07" in said and "next" in said
+    assert not set(said) & {"\x1b", "\x9b", "\x07"}
