@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from threat.vqc.circuit import Floats
-from threat.vqc.engine import Engine, Reals, turns, unturn
+from threat.vqc.engine import Engine, Reals, Turn, unturn
 
 
 def scores_and_pull(engine: Engine, waves: Reals, weights: Floats) -> tuple[Reals, Callable[[Reals], Floats]]:
@@ -21,27 +21,31 @@ def scores_and_pull(engine: Engine, waves: Reals, weights: Floats) -> tuple[Real
         waves: (2, events, D), see `Engine.waves`; its precision is that of the whole computation.
         weights: (architecture.weights,), radians.
     """
-    unitary = engine.unitary(weights, waves.dtype)
-    scores, amplitudes = engine.weigh(waves, unitary[engine.odd].T)
+    turns = engine.turns(weights, waves.dtype)
+    unitary = engine.composed(turns)
+    scores, amplitudes = engine.weigh(waves, unitary)
 
     def pull(slope: Reals) -> Floats:
         both = np.tile((2 / engine.size) * slope, 2).astype(waves.dtype)[:, None]
-        return sweep(engine, unitary, np.multiply(amplitudes, both, out=amplitudes).T @ waves.reshape(-1, engine.size), weights)
+        return sweep(engine, unitary, np.multiply(amplitudes, both, out=amplitudes).T @ waves.reshape(-1, engine.size), turns)
 
     return scores, pull
 
 
-def sweep(engine: Engine, unitary: Reals, rows: Reals, weights: Floats) -> Floats:
-    """(weights,): dL/dweights from `rows` = dL/d(odd rows of the unitary), (D/2, D)."""
+def sweep(engine: Engine, unitary: Reals, rows: Reals, turns: list[Turn]) -> Floats:
+    """(weights,): dL/dweights from `rows` = dL/d(odd rows of the unitary), (D/2, D).
+
+    The generators are antisymmetric, so what is symmetric adds nothing: `rows` times the odd rows is, and is left out.
+    """
     carried = np.zeros_like(unitary)
-    carried[engine.odd] = rows @ unitary.T
-    parts = np.split(weights, len(engine.layers))
+    carried[np.ix_(engine.odd, engine.even)] = rows @ unitary[engine.even].T
     found: list[Floats] = []
-    for layer, angles in zip(reversed(engine.layers), reversed(parts), strict=True):
-        carried = carried.take(layer.target, axis=0).take(layer.target, axis=1)
+    for layer, turn in zip(reversed(engine.layers), reversed(turns), strict=True):
+        if layer.moved is not None:
+            carried = carried.take(layer.moved)
         found.insert(0, _turned(engine, carried))
         if len(found) < len(engine.layers):
-            carried = unturn(carried, turns(angles, carried.dtype))
+            carried = unturn(carried, turn)
     return np.concatenate(found)
 
 

@@ -78,7 +78,7 @@ class Model:
         return self.probability(engine(self.architecture).scored(self.encoding.angles(features), self._rows))
 
     @cached_property
-    def _rows(self) -> Floats:
+    def _rows(self) -> tuple[Floats, Floats]:
         return engine(self.architecture).rows(self.weights)
 
     def probability(self, odd: Floats) -> Floats:
