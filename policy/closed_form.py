@@ -15,7 +15,9 @@ from types import MappingProxyType
 import numpy as np
 
 from em.circuits import CircuitFeatures
+from em.learned.physical import DOUBT
 from em.methods import METHODS, Method
+from em.methods.learned import Learned, spent
 from em.methods.zne import EXTRAPOLATIONS
 from policy.demand import Target
 from policy.device import Region
@@ -33,7 +35,7 @@ _REMOVES_READOUT = frozenset({"readout", "correlated", "trex"})
 _PRICE: Mapping[str, float] = MappingProxyType({"cancelled": 2.0, "learned": 1.0, "distilled": 2.0})
 """Treatment of gate noise -> exponent, in units of the rate, of what it multiplies the standard error by.
 
-Cancelled: gamma of depolarising noise, to first order. Learned: the slope of the fit. Distilled: the purity of two copies.
+Cancelled: gamma of depolarising noise, to first order. Learned: the slope of a fit. Distilled: the purity of two copies.
 """
 
 _MOST_EXPONENT = 300.0  # e^300 is hopeless enough, and its square is still a number
@@ -112,7 +114,10 @@ def predict(noise: Noise, target: Target, method: Method, scales: Sequence[float
 
     Methods that do not extrapolate are predicted roughly: what is done about gate noise takes the decay away, and multiplies
     the deviation by exp(`_PRICE` x rate). Twirls and decoupling change nothing, as they do under the noise of a snapshot.
+    ml-qem, which knows the decay of what it reads, is predicted by `_foretold`.
     """
+    if isinstance(method, Learned):
+        return _foretold(noise, target, spent(shots))
     mitigated = method.reader in _REMOVES_READOUT or method.gates == "learned"
     rate = 0.0 if method.gates in _PRICE else noise.rate
     read, amplified = (1.0, 1 / noise.readout) if mitigated else (noise.readout, 1.0)
@@ -129,6 +134,24 @@ def predict(noise: Noise, target: Target, method: Method, scales: Sequence[float
         variance += estimate**2 * (amplified**2 * (1 - noise.readout**2) / shots + patterns)
     left = MODEL_ERROR * ideal * (mitigated * (1 - noise.readout) + bool(method.gates) * -expm1(-noise.rate))
     return Prediction(bias=abs(ideal - estimate) + left, deviation=sqrt(variance))
+
+
+def _foretold(noise: Noise, target: Target, shots: Mapping[int, int]) -> Prediction:
+    """Of the best estimate from readings at some scales, of a value and of a noise u times the reported one.
+
+    Readings are v exp(-u rate scale). What they say of v and of u adds to what is known before (Fisher information): v is about
+    `SIGNAL`, u about 1. Readout errors are inverted as they are reported, without shots of their own.
+
+    Args:
+        shots: scale -> shots of a run.
+    """
+    ideal = SIGNAL * target.share
+    known = np.diag([1 / max(ideal, 1e-9) ** 2, 1 / DOUBT**2])
+    for scale, count in shots.items():
+        left = exp(-noise.rate * scale)
+        slopes = np.array([left, -ideal * noise.rate * scale * left])
+        known += np.outer(slopes, slopes) * count / ((target.spread / noise.readout) ** 2 * (1 - (SIGNAL * left) ** 2) + 1e-30)
+    return Prediction(bias=MODEL_ERROR * ideal * (1 - noise.readout), deviation=sqrt(np.linalg.inv(known)[0, 0]))
 
 
 def seconds(noise: Noise, shots_by_scale: Mapping[float, int]) -> float:

@@ -49,7 +49,6 @@ class Demand:
         target: the observable that noise hurts most; SLAs are judged by it.
         workload: what methods make circuits of.
         source, observable: whose target it is; None for counts.
-        source, observable: whose target it is; None for counts.
         method: that the job insists on; None for any that runs the circuits as wide as they are.
     """
 

@@ -9,5 +9,9 @@ class RegionError(PolicyError):
     """A backend has no connected set of working qubits that is large enough."""
 
 
+class UnknownPolicyError(PolicyError):
+    """A policy that does not exist."""
+
+
 class ModelError(PolicyError):
     """A model cannot be used; a sentence. Whoever recommends falls back to the closed form, and says so."""

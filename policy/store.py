@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from policy.errors import ModelError
+from policy.errors import ModelError, UnknownPolicyError
 from policy.fallback import CHOSEN, Fallback
 from policy.learned import Learned
 from policy.metrics import DRIFT
@@ -73,9 +73,14 @@ class Asked:
         root: of the store.
         policy: `learned` or `closed-form`.
         threshold: the share of pairs of methods that a model must have ranked rightly on what was held out, from 0 to 1.
+
+    Raises:
+        UnknownPolicyError: there is no such policy.
     """
 
     def __init__(self, root: Path, policy: str = LEARNED, threshold: float = 0.8) -> None:
+        if policy not in (LEARNED, CLOSED_FORM):
+            raise UnknownPolicyError(f"unknown policy {policy!r}: known are {LEARNED} and {CLOSED_FORM}")
         self._root, self._policy, self._threshold = root, policy, threshold
         self._stamp: tuple[int, ...] = ()
         self._found: Learned | Fallback | None = None
@@ -90,8 +95,6 @@ class Asked:
     def _load(self) -> Learned | Fallback:
         if self._policy == CLOSED_FORM:
             return CHOSEN
-        if self._policy != LEARNED:
-            return Fallback("setting", f"there is no policy {self._policy!r}: {LEARNED} and {CLOSED_FORM} are known")
         if not 0 <= self._threshold <= 1:
             return Fallback("setting", f"the threshold of acceptance is from 0 to 1, not {self._threshold:g}")
         try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scheduler.ledger import Ledger
 from scheduler.offers import Offers
 from scheduler.score import Terms
+from scheduler.spoken import spoken
 from scheduler.tenants import Tenant, tenant
 from schemas.calibration import Maintenance
 from schemas.jobs import JobRequested
@@ -139,9 +140,9 @@ def _needed(asked: Question) -> NDArray[np.float64]:
 def _says_late(asked: Question, row: int) -> str:
     left = _left(asked, row) or 0.0
     if left <= 0:
-        return f"the deadline passed {-left:.4g} s ago"
+        return f"the deadline passed {spoken(-left)} ago"
     needed = asked.terms.wait_seconds[row] + asked.terms.execution_seconds[row]
-    return f"it needs {needed:.4g} s with its queue, the deadline is in {left:.4g} s"
+    return f"it needs {spoken(float(needed))} with its queue, the deadline is in {spoken(left)}"
 
 
 def _abroad(asked: Question) -> Flags | None:
@@ -198,9 +199,9 @@ def _stale(asked: Question) -> Flags:
 
 def _says_stale(asked: Question, row: int) -> str:
     place = asked.offers.backend[row]
-    age, limit = asked.terms.calibration_age_seconds[row] / 3600, asked.offers.table.age_limit[place] / 3600
+    age, limit = (spoken(float(each)) for each in (asked.terms.calibration_age_seconds[row], asked.offers.table.age_limit[place]))
     what = "its calibration is" if asked.offers.table.facts[place].calibration.drifts else "nothing was heard of it for"
-    return f"{what} {age:.4g} h{' old' if what.endswith('is') else ''}, the limit is {limit:.4g} h"
+    return f"{what} {age}{' old' if what.endswith('is') else ''}, the limit is {limit}"
 
 
 def _too_few_qubits(asked: Question) -> Flags:

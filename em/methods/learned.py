@@ -53,8 +53,14 @@ def layout(body: int, shots: int, groups: Sequence[Group], seed: int) -> Layout:
 
 def _plain(body: int, shots: int, group: Group) -> Iterator[Run]:
     """The runs of a group before they are twirled."""
-    for scale, share in zip(SCALES, _SHARES, strict=True):
-        yield Run(body, max(1, round(share * shots * BUDGET / (1 + TRAINING))), scale, group.basis, fold="gate")
+    for scale, executed in spent(shots).items():
+        yield Run(body, executed, scale, group.basis, fold="gate")
+
+
+def spent(shots: int) -> Mapping[int, int]:
+    """Scale -> shots that a group of a circuit is executed for, all twirls together, where a job has so many."""
+    executed = shots * BUDGET / (1 + TRAINING)
+    return {scale: max(1, round(share * executed)) for scale, share in zip(SCALES, _SHARES, strict=True)}
 
 
 def _twirled(plain: Run, group: Group, draw: np.random.Generator) -> list[Run]:

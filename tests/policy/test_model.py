@@ -186,8 +186,9 @@ class TestModelFiles:
         assert advice.model_version == MODEL_VERSION
         assert words in advice.candidates[0].reason
 
-    def test_an_unknown_policy_is_said(self, jakarta, tmp_path):
-        assert "there is no policy 'oracle'" in advise(ising(), jakarta, Asked(tmp_path, "oracle")).candidates[0].reason
+    def test_an_unknown_policy_is_refused_with_those_there_are(self, tmp_path):
+        with pytest.raises(PolicyError, match="unknown policy 'oracle': known are learned and closed-form"):
+            Asked(tmp_path, "oracle")
 
 
 class TestStore:

@@ -1,5 +1,6 @@
 """Predicted against achieved errors, on simulated devices under real calibrations: what the closed form is worth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from em.circuits import parse
 from em.methods import METHODS, Workload
 from em.observables import bound
 from policy.choice import AUTOMATIC
+from policy.closed_form import Noise, predict
+from policy.demand import Demand
 from policy.recommender import Recommender
 from streams.jobfile import load_job
 
@@ -31,14 +34,15 @@ def _ideal(job):
     return np.array([state.expectation_value(operator).real for operator in operators])
 
 
-def _achieved(simulator, job, method):
+def _achieved(simulator, job, method, seeds=_SEEDS):
     """The largest error of the job's observables, for each seed, in units of the spectral bound."""
     workload = Workload.of(job)
     scale = np.array([bound(each) for each in job.observables])
     errors = []
-    for seed in _SEEDS:
-        counts = simulator.run(Work(job.circuits, METHODS[method].circuits(workload, {}, seed), seed)).counts
-        values = np.array([estimate.value for estimate in METHODS[method].combine(workload, {}, seed, counts)[0]])
+    for seed in seeds:
+        outcome = simulator.run(Work(job.circuits, METHODS[method].circuits(workload, {}, seed), seed))
+        told = replace(workload, forecasts=outcome.forecasts)
+        values = np.array([estimate.value for estimate in METHODS[method].combine(told, {}, seed, outcome.counts)[0]])
         errors.append(float(np.max(np.abs(values - _ideal(job)) / scale)))
     return errors
 
@@ -86,3 +90,20 @@ def test_the_interval_holds_as_often_as_its_confidence_says(instances):
         for error in achieved[advice.method]
     ]
     assert np.mean(inside) >= instances[0][0].confidence - 0.1
+
+
+def test_ml_qem_is_priced_by_the_two_readings_that_it_takes():
+    (backend,) = load(_DEVICES[1:]).values()
+    calibration = backend.calibration()
+    recommender, simulator = Recommender({calibration.backend: calibration}), Simulator(Device(calibration))
+    job = _JOBS[-1].model_copy(update={"method": "ml-qem", "sla": type(_JOBS[-1].sla)()})
+    (advice,) = recommender.recommend(job).candidates
+    assert 1 / 2 < advice.expected_error / np.mean(_achieved(simulator, job, "ml-qem", seeds=range(4))) < 2
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 3.0, 30.0])
+def test_ml_qem_expects_less_error_the_more_it_reads_and_never_more_than_it_knew_before(rate):
+    target, noise = Demand.of(_JOBS[0]).target, Noise(rate, 0.8, 0.0, 10.0, 1e-6, 1e-6)
+    errors = [predict(noise, target, METHODS["ml-qem"], (1.0, 3.0), shots).error for shots in (64, 1024, 2**20)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] < 0.5

@@ -75,6 +75,12 @@ def test_a_tie_goes_to_the_first_name(make):
         ({"max_cost_usd": 0.5}, {}, "it charges 1 USD, the job allows 0.5 USD"),
         ({"deadline": timedelta(seconds=11)}, {"queue_seconds": 10.0}, "it needs 12 s with its queue, the deadline is in 11 s"),
         ({"deadline": timedelta(seconds=-5)}, {}, "the deadline passed 5 s ago"),
+        ({"deadline": timedelta(days=-2524)}, {}, "the deadline passed 6.91 years ago"),
+        (
+            {"deadline": timedelta(minutes=90)},
+            {"queue_seconds": 259198.0},
+            "it needs 3 days with its queue, the deadline is in 1.5 h",
+        ),
     ],
 )
 def test_a_broken_constraint_blocks_with_its_numbers(make, job, calibration, words):

@@ -60,7 +60,7 @@ def test_the_age_of_a_calibration_is_a_term_until_it_is_a_limit(make):
     assert (fresh.freshness, old.freshness) == (1.0, pytest.approx(1 - 2 * 0.08))
     assert old.availability_penalty == old.availability * old.freshness and old.score < fresh.score
     assert old.calibration_age_seconds == 2 * 86_400
-    assert stale.blocked == ("its calibration is 170.4 h old, the limit is 168 h",)
+    assert stale.blocked == ("its calibration is 7.1 days old, the limit is 7 days",)
     assert decided(3000).freshness == 1.0  # a simulator plays its snapshot for ever
 
 
