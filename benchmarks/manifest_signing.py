@@ -1,17 +1,21 @@
 """Signing and verifying manifests without Kafka: batches against one pair of signatures per manifest, as ratios of one run.
 
-Rates are per second of CPU time on one core, so that they bear a machine with other work; the slowest batch is by the clock.
+Rates are per second of CPU time on one core, so that they bear a machine with other work; the slowest batch is by the clock. Then
+as many processes as the target has cores, each with a log of its own, as signers have: both by the clock, which needs idle cores,
+and by CPU time.
 
-python benchmarks/manifest_signing.py [--manifests 20000] [--module PATH]
+python -m benchmarks.manifest_signing [--manifests 20000] [--module PATH]
 """
 
 import argparse
+import multiprocessing
 import shutil
 import statistics
 import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from kms.algorithms import LOG_SUITES
@@ -19,7 +23,7 @@ from kms.keyring import KeyRing
 from kms.keys import LOG_USE, Key
 from kms.manifest import PAYLOAD_TYPE, routed_manifest
 from kms.modules import installed_module
-from kms.provision import init_token
+from kms.provision import Provisioned, init_token
 from kms.signing import LogSigner
 from kms.token import open_token
 from kms.trust import TrustRoot
@@ -29,6 +33,9 @@ from schemas.jobs import BackendScore, JobRequested, JobRouted
 from schemas.manifests import LogCheckpoint, ManifestRequested
 from schemas.mitigation import Recommendation
 from schemas.record import Record
+
+CORES, BATCH = 2, 256
+"""Of the target, and a batch as a signer makes it."""
 
 SOURCE = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;'
 
@@ -120,6 +127,7 @@ def main() -> None:
         made = init_token(options.module or installed_module(folder), "bench", folder / "token")
         ring = KeyRing.open(folder / "keys.db", open_token(made.module, "bench", made.pin_file.read_text(), made.folder))
         report(ring.ensure(LOG_USE, LOG_SUITES), ring.public(), options.manifests, made.module.name)
+        side_by_side(made, folder / "keys.db", options.manifests)
     finally:
         shutil.rmtree(folder)
 
@@ -142,6 +150,32 @@ def report(keys: Sequence[Key], trust: TrustRoot, count: int, module: str) -> No
         rate, slowest, records = signed(keys, unique(some), batch)
         newest, every = verified(trust, records, False), verified(trust, records, True)
         print(f"| {batch} | {rate:,.0f} | {rate / alone:,.1f} | {slowest * 1e3:,.1f} | {newest:,.0f} | {every:,.0f} |")
+
+
+def side_by_side(made: Provisioned, ring: Path, count: int) -> None:
+    """Measures processes that sign at the same time by keys of one token, and prints their rate together."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as shared:
+        begin = shared.Barrier(CORES)
+        with context.Pool(CORES) as pool:
+            spans = pool.starmap(signed_at_once, [(made, ring, count, begin)] * CORES, chunksize=1)
+    seconds = max(end for _, end, _ in spans) - min(start for start, _, _ in spans)
+    clock, used = CORES * count / seconds, sum(count / cpu for _, _, cpu in spans)
+    print(f"\n{CORES} processes, batches of {BATCH}: {clock:,.0f} signed/s by the clock, {used:,.0f} by CPU time")
+
+
+def signed_at_once(made: Provisioned, ring: Path, count: int, begin: Barrier) -> tuple[float, float, float]:
+    """One of them: (when it began and when it ended, by the machine's clock; its CPU seconds)."""
+    opened = KeyRing.open(ring, open_token(made.module, "bench", made.pin_file.read_text(), made.folder))
+    keys = opened.ensure(LOG_USE, LOG_SUITES)
+    built = [routed_manifest(None, routed(number)) for number in range(min(count, 1000))]
+    requests, log = [built[number % len(built)] for number in range(count)], Log(keys)
+    log.sign(requests[:BATCH])
+    begin.wait()
+    start, used = time.perf_counter(), time.process_time()
+    for at in range(0, count, BATCH):
+        log.sign(requests[at : at + BATCH])
+    return start, time.perf_counter(), time.process_time() - used
 
 
 def unique(requests: Sequence[ManifestRequested]) -> Sequence[ManifestRequested]:
