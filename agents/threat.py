@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 from kms.manifest import scored_manifest
-from schemas.jobs import JobCancel, JobCompleted, JobRequested
+from schemas.jobs import JobCancel, JobCompleted, JobRequested, JobRouted
 from schemas.threats import ThreatEscalated, ThreatObserved, ThreatScored
 from streams.agent import Agent
 from streams.settings import Settings
 from streams.views import HeldByKey, LatestByKey
 from threat.classical import DATA, Classical
-from threat.escalation import Answers, Escalation, recent, subject
+from threat.escalation import PREFIX, Answers, Escalation, recent, subject
 from threat.features import COLUMNS
 from threat.schedules.shelf import Shelf
 from threat.scoring import Scorer
@@ -33,7 +33,11 @@ def build(settings: Settings) -> Agent:
         reads=[ThreatObserved],
         writes=[ThreatScored, ThreatEscalated, JobRequested, JobCancel],
         same_partition=[ThreatEscalated],
-        views=[escalations, LatestByKey(JobCompleted, answers.take, keep=False)],
+        views=[
+            escalations,
+            LatestByKey(JobCompleted, answers.take, keep=False, prefix=PREFIX),
+            LatestByKey(JobRouted, answers.route, keep=False, prefix=PREFIX),
+        ],
         handle=escalation.score,
         batch=True,
         linger=0.01,  # a transaction costs the broker more than a score costs us: a hundred a second and partition are enough

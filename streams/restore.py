@@ -45,7 +45,8 @@ class Follower:
         for partition, messages in (await consumer.getmany(timeout_ms=200)).items():
             view = self._views[partition.topic]
             for message in messages:
-                _take(view, message, view.apply)
+                if (message.key or b"").startswith(view.prefix):
+                    _take(view, message, view.apply)
 
 
 async def restore(brokers: str, views: Iterable[Held[Any]], partition: int) -> None:

@@ -32,10 +32,12 @@ class LatestByKey(View[R], Mapping[str, R]):
         kind: the record type.
         also: is told every record, in the order of its partition.
         keep: whether records are kept; without, `also` is all that hears of them.
+        prefix: what the keys of records that matter begin with; others are not even decoded.
     """
 
-    def __init__(self, kind: type[R], also: Callable[[R], object] | None = None, *, keep: bool = True) -> None:
+    def __init__(self, kind: type[R], also: Callable[[R], object] | None = None, *, keep: bool = True, prefix: str = "") -> None:
         super().__init__(kind)
+        self.prefix = prefix.encode()
         self._also, self._keep = also, keep
         self._latest: dict[str, R] = {}
 

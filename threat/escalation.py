@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.jobs import JobCancel, JobCompleted, JobRequested
+from schemas.jobs import JobCancel, JobCompleted, JobRequested, JobRouted
 from schemas.record import Record, now
 from schemas.threats import EscalationState, ThreatEscalated, ThreatObserved, ThreatScored
 from threat.finding import updated
@@ -37,21 +37,32 @@ class Held(Protocol):
         """The escalation of an event, open or not."""
 
 
-class Answers(Mapping[str, JobCompleted]):
-    """The results of our jobs, by job id; of so many jobs, the oldest are forgotten first: their time was over long ago."""
+class Answers(Mapping[str, JobCompleted | JobRouted]):
+    """What became of our jobs, by job id: results, and decisions that nothing can run them.
+
+    Of so many jobs, the oldest are forgotten first: their time was over long ago.
+    """
 
     def __init__(self, most: int = 10_000) -> None:
-        self._latest: OrderedDict[str, JobCompleted] = OrderedDict()
+        self._latest: OrderedDict[str, JobCompleted | JobRouted] = OrderedDict()
         self._most = most
 
     def take(self, answer: JobCompleted) -> None:
         """Keeps the first result of a job of ours."""
+        self._keep(answer.model_copy(update={"scores": (), "reasons": ()}))
+
+    def route(self, decision: JobRouted) -> None:
+        """Keeps the decision if it rejects a job of ours."""
+        if decision.decision == "REJECTED":
+            self._keep(decision.model_copy(update={"scores": ()}))
+
+    def _keep(self, answer: JobCompleted | JobRouted) -> None:
         if answer.job_id.startswith(PREFIX) and answer.job_id not in self._latest:
-            self._latest[answer.job_id] = answer.model_copy(update={"scores": (), "reasons": ()})
+            self._latest[answer.job_id] = answer
             while len(self._latest) > self._most:
                 self._latest.popitem(last=False)
 
-    def __getitem__(self, key: str) -> JobCompleted:
+    def __getitem__(self, key: str) -> JobCompleted | JobRouted:
         return self._latest[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -67,7 +78,7 @@ class Escalation:
     Args:
         scorer: the models.
         held: escalations.
-        answers: job id -> its result.
+        answers: job id -> its result, or the decision that rejects it.
         budget: escalations an hour, all partitions together.
         partitions: of threat.observed; each has its share of the budget.
         limit: how long a job may take, queueing included.
@@ -80,7 +91,7 @@ class Escalation:
         self,
         scorer: Scorer,
         held: Held,
-        answers: Mapping[str, JobCompleted],
+        answers: Mapping[str, JobCompleted | JobRouted],
         *,
         budget: int,
         partitions: int,
@@ -132,7 +143,9 @@ class Escalation:
             if escalated.state not in OPEN:
                 continue
             answer = self._answers.get(escalated.job_id)
-            if answer is not None:
+            if isinstance(answer, JobRouted):
+                records += self._stands(escalated, "FAILED", f"the quantum job was rejected: {'; '.join(answer.reasons)}")
+            elif answer is not None:
                 records += self._answered(escalated, answer)
             elif self._clock() - escalated.due_at > self._limit:
                 records += self._timed_out(escalated)

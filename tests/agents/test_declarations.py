@@ -28,7 +28,7 @@ FLOW = {
     "threat": (
         {ThreatObserved},
         {ThreatScored, ThreatEscalated, JobRequested, JobCancel},
-        {(HeldByKey, ThreatEscalated), (LatestByKey, JobCompleted)},
+        {(HeldByKey, ThreatEscalated), (LatestByKey, JobCompleted), (LatestByKey, JobRouted)},
         {ThreatScored},
     ),
 }

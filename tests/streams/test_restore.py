@@ -98,6 +98,16 @@ class TestLatestByKey:
                 assert {f"{mark}-a", f"{mark}-b"} <= set(view)
         assert "of partition 2 is passed over: job.cancel: " in caplog.text
 
+    async def test_reads_only_keys_with_its_prefix(self, fresh_broker, caplog):
+        mark, heard = uuid.uuid4().hex, list[str]()
+        view = LatestByKey(JobCancel, lambda cancel: heard.append(cancel.job_id), keep=False, prefix=f"{mark}-ours")
+        async with transactions(fresh_broker) as publish:
+            await publish(
+                JobCancel, [cancel(f"{mark}-{whose}", "") for whose in ("theirs", "ours-1", "our", "ours-2")], partition=0
+            )
+        async with following(fresh_broker, view):
+            assert heard == [f"{mark}-ours-1", f"{mark}-ours-2"] and not view
+
     async def test_without_views_there_is_nothing_to_wait_for(self):
         follower = Follower("127.0.0.1:1", [])
         await asyncio.wait_for(follower.run(), 1)

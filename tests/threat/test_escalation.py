@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from schemas.jobs import Expectation, JobCancel, JobCompleted, JobRequested, Observable, PauliTerm
+from schemas.jobs import Expectation, JobCancel, JobCompleted, JobRequested, JobRouted, Observable, PauliTerm
 from schemas.record import Record
 from schemas.threats import ThreatEscalated, ThreatScored
 from streams.views import HeldByKey
@@ -139,6 +139,18 @@ def test_a_job_that_fails_or_answers_nothing_leaves_the_first_score_with_the_rea
     platform.answers.take(completed(other, expectations=()))
     reasons = {str(scored.fallback_reason) for scored in of(ThreatScored, platform.follow())}
     assert any("the backend burned" in reason for reason in reasons) and len(reasons) == 2 and not platform.follow()
+
+
+def test_a_job_that_nothing_can_run_is_not_waited_for() -> None:
+    platform = Platform()
+    platform.score(1)
+    (request,) = of(JobRequested, platform.follow())
+    fields = {"job": request, "backend": None, "recommendation": None, "scores": (), "scoring_policy": "s", "model_version": "m"}
+    decision = JobRouted.model_validate({**fields, "job_id": request.job_id, "decision": "REJECTED", "reasons": ("all are down",)})
+    platform.answers.route(decision)
+    scored, escalated = platform.follow()
+    assert isinstance(scored, ThreatScored) and scored.fallback_reason == "the quantum job was rejected: all are down"
+    assert isinstance(escalated, ThreatEscalated) and escalated.state == "FAILED" and not platform.follow()
 
 
 def test_what_is_over_the_budget_is_marked_and_an_hour_later_there_is_budget_again() -> None:
