@@ -101,11 +101,15 @@ def list_models(models: Store = None, home: Home = None) -> None:
     table = screen.table(*headings, numbers=headings[2:5])
     present = current(root)
     for folder in (SHIPPED, *(root / version for version in versions(root))):
-        about = described(folder)
-        figures = about["figures"]
         mark = "present" if folder == present else ""
-        numbers = (f"{figures['within']:.1%}", f"{figures['ratio']:.3f}", f"{figures['pairs']:.1%}")
-        table.add_row(str(about["version"]), mark, *numbers, str(about["command"]))
+        try:
+            about = described(folder)
+            figures = about["figures"]
+            numbers = (f"{figures['within']:.1%}", f"{figures['ratio']:.3f}", f"{figures['pairs']:.1%}")
+            table.add_row(str(about["version"]), mark, *numbers, str(about["command"]))
+        except (PolicyError, KeyError, TypeError, ValueError) as error:
+            says = str(error) if isinstance(error, PolicyError) else f"{folder}/model.json has no figures"
+            table.add_row(folder.name, mark, "", "", "", says)
     screen.console().print(table)
 
 
