@@ -4,9 +4,6 @@ In the Heisenberg picture a value is a sum over Pauli paths, <P> = sum_p c_p; tw
 If the signs of the c_p are random, <P> and what is read are as correlated as the moments of a_p say, which are sampled with the
 chances c_p^2 (`backends.forecast`), and the best linear estimate follows (Gauss-Markov). A noise u times as strong as reported
 leaves a_p^u; u is a circuit's own, and what all its strings say of it counts.
-
-Who expects of <P> something already, a mean with a variance less than that of random signs, corrects it by what is read. Paths
-differ in what noise leaves of them however well their sum is known: that stays as uncertain as random signs are.
 """
 
 from dataclasses import dataclass
@@ -41,43 +38,34 @@ class Physical:
     strength: float
 
 
-def physical(
-    read: Floats, variances: Floats, moments: Floats, before: Floats, expected: tuple[Floats, Floats] | None = None
-) -> Physical:
+def physical(read: Floats, variances: Floats, moments: Floats, before: Floats) -> Physical:
     """The mean and deviation of each string's ideal value after all strings of a circuit were read.
 
     Args:
         read: (strings, 2) mean outcomes at the noise scales `SCALES`, readout errors inverted.
         variances: (strings, 2) of them, from shots and twirls.
         moments: (strings, powers) as in `backends.forecast.StringForecast.moments`.
-        before: (strings,) variance of the ideal values before anything is read, if the signs of paths are random.
-        expected: (strings,) means and variances of the ideal values, for who knows more than that; at most `before`.
+        before: (strings,) variance of the ideal values before anything is read.
     """
-    means, known_to = (np.zeros(len(read)), before) if expected is None else expected
+    one, two = read.T
     known = np.log(np.clip(np.hstack([np.ones((len(moments), 1)), moments]), 1e-9, 1.0))
     low, high = SCALES
 
-    def left(scale: float) -> Floats:
+    def kept(scale: float) -> Floats:
         """(strengths, strings): the moment of that order, each strength being one more factor of the order."""
-        return np.asarray(np.exp(_between(known, scale * _STRENGTHS)))
+        return np.asarray(before * np.exp(_between(known, scale * _STRENGTHS)))
 
-    towards, further = left(low), left(high)
-    apart = [np.maximum(left(2 * scale) - np.square(of), 0.0) for scale, of in ((low, towards), (high, further))]
-    together = np.minimum(left(low + high) - towards * further, np.sqrt(apart[0] * apart[1]))  # interpolated moments may disagree
-    first = known_to * towards**2 + before * apart[0] + variances[:, 0]
-    second = known_to * further**2 + before * apart[1] + variances[:, 1]
-    both = known_to * towards * further + before * together
-    one, two = (values - means * of for values, of in zip(read.T, (towards, further), strict=True))
+    first, second, both = kept(2 * low) + variances[:, 0], kept(2 * high) + variances[:, 1], kept(low + high)
+    towards, further = kept(low), kept(high)
     determinant = np.maximum(first * second - both**2, _LEAST)
-    towards, further = known_to * towards, known_to * further
     gains = (towards * second - further * both) / determinant, (further * first - towards * both) / determinant
     misfit = (second * one**2 - 2 * both * one * two + first * two**2) / determinant
     chances = -0.5 * ((misfit + np.log(determinant)).sum(axis=1) + np.square((_STRENGTHS - 1) / DOUBT))
     weights = np.exp(chances - chances.max())
     weights /= weights.sum()
-    values = means + weights @ (gains[0] * one + gains[1] * two)
-    doubt = weights @ np.maximum(known_to - gains[0] * towards - gains[1] * further, _LEAST)
-    return Physical(np.clip(values, -1.0, 1.0), np.sqrt(doubt), float(weights @ _STRENGTHS))
+    values = weights @ (gains[0] * one + gains[1] * two)
+    left = weights @ np.maximum(before - gains[0] * towards - gains[1] * further, _LEAST)
+    return Physical(np.clip(values, -1.0, 1.0), np.sqrt(left), float(weights @ _STRENGTHS))
 
 
 def _between(logarithms: Floats, orders: Floats) -> Floats:
