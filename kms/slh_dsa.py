@@ -73,7 +73,7 @@ SETS: Mapping[str, Parameters] = MappingProxyType(
 
 
 def accepts(name: str, public: bytes, signature: bytes, data: bytes) -> bool:
-    """Whether a pure signature with an empty context verifies (algorithms 20 and 24).
+    """Whether a pure signature with an empty context verifies (algorithm 24).
 
     Args:
         name: of `SETS`.
@@ -81,10 +81,15 @@ def accepts(name: str, public: bytes, signature: bytes, data: bytes) -> bool:
         signature: of any length; another than the set's is refused.
         data: what was signed.
     """
+    return accepts_internal(name, public, signature, b"\0\0" + data)
+
+
+def accepts_internal(name: str, public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether a signature verifies over the message as it is hashed, context and all (algorithm 20); arguments as `accepts`."""
     given = SETS[name]
     if len(public) != 2 * given.n or len(signature) != given.signature_bytes:
         return False
-    return _Verifier(given, public[: given.n]).root(signature, public, b"\0\0" + data) == public[given.n :]
+    return _Verifier(given, public[: given.n]).root(signature, public, message) == public[given.n :]
 
 
 class _Verifier:
