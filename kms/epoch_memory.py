@@ -4,13 +4,13 @@ Without it somebody who broke an old policy's algorithm could show an old trust 
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kms.epochs import Policy
 from kms.errors import MalformedPolicy, PolicyRollback
+from kms.whole_file import write_whole
 
 _FORMAT = 1
 
@@ -70,10 +70,8 @@ class Memory:
         Raises:
             OSError: it cannot be written.
         """
-        draft = path.with_name(f"{path.name}.{os.getpid()}.new")
         known = {"format": _FORMAT, "epoch": self.number, "digest": self.digest, "logs": dict(self.logs)}
-        draft.write_text(json.dumps(known, indent=2) + "\n")
-        draft.rename(path)
+        write_whole(path, (json.dumps(known, indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path) -> "Memory":

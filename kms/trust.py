@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from kms.epochs import Epoch, Policy, first, read_epoch
 from kms.errors import KmsError, TrustError
 from kms.keys import LogRange, PublicKey, kid
 from kms.life import KeyState, Life
+from kms.whole_file import write_whole
 
 FORMAT = 3
 _READ = (1, 2, FORMAT)  # 1 had neither times nor ranges, 2 no epochs
@@ -74,9 +74,7 @@ class TrustRoot:
             "epochs": [epoch.document for epoch in self.epochs],
             "keys": [_entry(key) for key in self.keys],
         }
-        draft = path.with_name(f"{path.name}.{os.getpid()}.new")  # each process its own: whoever renames last has the last word
-        draft.write_text(json.dumps(document, indent=2) + "\n")
-        draft.rename(path)
+        write_whole(path, (json.dumps(document, indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path) -> "TrustRoot":

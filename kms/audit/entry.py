@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import rfc8785
 from pydantic import ValidationError
 
 from kms.errors import EntryMalformed
+from kms.whole_file import write_whole
 from schemas.codec import explain
 from schemas.manifests import KmsAudit
 
@@ -37,9 +37,7 @@ class Mark:
 
 def write_mark(file: Path, mark: Mark) -> None:
     """Writes a mark, whole or not at all."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
-    draft.write_text(json.dumps(asdict(mark)) + "\n")
-    draft.rename(file)
+    write_whole(file, (json.dumps(asdict(mark)) + "\n").encode())
 
 
 def read_mark(file: Path) -> Mark | None:

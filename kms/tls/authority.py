@@ -1,6 +1,5 @@
 """The certificate authority: two roots, one classical and one post-quantum, whose private keys stay in the token."""
 
-import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from kms.tls.errors import AuthorityError
 from kms.tls.leaves import Credential, algorithm_of, alternative_names, leaf
 from kms.tls.policies import Policy
 from kms.tls.token_keys import issuer
+from kms.whole_file import write_whole
 from schemas.record import now
 
 CA_USE = "tls-ca"
@@ -154,6 +154,4 @@ def _usage(*allowed: str) -> x509.KeyUsage:
 
 def _write(file: Path, roots: Sequence[x509.Certificate]) -> None:
     # Two servers that start at once may both write: either root verifies the leaves of both, since key and name are the same.
-    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
-    draft.write_bytes(b"".join(root.public_bytes(Encoding.PEM) for root in roots))
-    draft.rename(file)
+    write_whole(file, b"".join(root.public_bytes(Encoding.PEM) for root in roots))
