@@ -54,7 +54,7 @@ def promote(root: Path, folder: Path) -> str:
 
 
 def roll_back(root: Path) -> str:
-    """The version before is the present one again; before the first, the one that ships with the package.
+    """The version before is the present one again, or the last before it that can be loaded; else the one that ships.
 
     Raises:
         ModelError: nothing was promoted.
@@ -62,8 +62,19 @@ def roll_back(root: Path) -> str:
     known = versions(root)
     if not known:
         raise ModelError(f"nothing was promoted in {root}: the model that ships with the package is asked, there is none before it")
-    _point(root, known[:-1])
+    before = list(known[:-1])
+    while before and not _loads(root / before[-1]):
+        before.pop()
+    _point(root, before)
     return str(described(current(root))["version"])
+
+
+def _loads(folder: Path) -> bool:
+    try:
+        load(folder)
+    except ModelError:
+        return False
+    return True
 
 
 class Asked:

@@ -34,6 +34,16 @@ def test_rollback_leads_back_to_the_model_that_ships_and_no_further(quantumai, p
     assert "nothing was promoted" in result.stderr
 
 
+def test_rollback_passes_over_what_cannot_be_asked(quantumai, promoted):
+    promote(promoted.parent, SHIPPED)
+    pointer = promoted.parent / "current"
+    pointer.write_text("gone\n" + pointer.read_text())
+    assert quantumai("policy", "rollback").exit_code == 0
+    assert pointer.read_text() == f"gone\n{promoted.name}\n"
+    assert quantumai("policy", "rollback").exit_code == 0
+    assert pointer.read_text() == ""
+
+
 def test_an_unknown_policy_is_refused_in_one_sentence(quantumai, monkeypatch, tmp_path):
     monkeypatch.setenv("QUANTUMAI_POLICY", "nope")
     (tmp_path / "job.json").write_text('{"circuits": ["OPENQASM 3.0; qubit[1] q;"]}')
