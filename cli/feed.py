@@ -54,8 +54,11 @@ def feed(
             asyncio.run(_feed(settings(home).brokers, place, form, told, shown, follow=follow))
     except KeyboardInterrupt:
         console.print("stopped; the next run goes on from here")
+    else:
+        if not told.events and not told.dead:
+            console.print(f"nothing new in {escape(place)}")
     finally:
-        _show(console, told, place)
+        _show(console, told)
 
 
 async def feed_files(brokers: str, place: str, form: str = "auto") -> Told:
@@ -100,9 +103,8 @@ async def _publish(feeding: Feeding, batch: Batch, form: str, told: Told) -> Non
             told.events[position.path] += 1
 
 
-def _show(console: Console, told: Told, place: str) -> None:
+def _show(console: Console, told: Told) -> None:
     if not told.events and not told.dead:
-        console.print(f"nothing new in {escape(place)}")
         return
     table = screen.table("stream", "events", "dead letters", numbers=("events", "dead letters"))
     for path in sorted({*told.events, *told.dead}):
