@@ -25,7 +25,7 @@ POWERS = 6
 _PATHS = 1024
 _PSEUDO = 4.0  # paths' worth of trust in the mean over all of them, where few end in I and Z
 _SEED = 0  # of the paths: the same run has the same forecast
-_SINGLE = 1e-12  # a row of squares this close to one entry is a permutation
+_LEAST_CHANCE = 1e-12  # of a term: what is less is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +136,24 @@ def _summed(left: Floats, ends: NDArray[np.bool_], meetings: Floats, decay: Floa
 
 def _turned(operation: Operation, digits: NDArray[np.intp], draw: np.random.Generator) -> NDArray[np.intp]:
     """The strings before a gate, one of the terms each."""
-    target, chances = _terms(operation.name, operation.parameters)
-    if chances is None:
-        return np.asarray(target[digits])
-    return np.asarray((draw.random(len(digits))[:, None] > chances[digits]).sum(axis=1))
+    terms, chances = _terms(operation.name, operation.parameters)
+    if not len(chances):
+        return np.asarray(terms[0][digits])
+    drawn = draw.random(len(digits))
+    rank = np.zeros(len(digits), dtype=np.intp)
+    for chance in chances:
+        rank += drawn > chance[digits]
+    return np.asarray(terms[rank, digits])
 
 
 @lru_cache(maxsize=1 << 14)
-def _terms(name: str, parameters: tuple[float, ...]) -> tuple[NDArray[np.intp], Floats | None]:
-    """Where each string goes, and, where some become sums, the cumulative chances of their terms."""
+def _terms(name: str, parameters: tuple[float, ...]) -> tuple[NDArray[np.intp], Floats]:
+    """(terms, strings): what each string becomes, its likeliest term first; (terms - 1, strings): their cumulative chances."""
     squares = np.square(PTM(Operator(gate(name, parameters).to_matrix())).data.real)
-    target = squares.argmax(axis=1)
-    if squares.max(axis=1).min() > 1 - _SINGLE:
-        return target, None
-    return target, np.asarray(np.cumsum(squares, axis=1)[:, :-1])
+    most = int((squares > _LEAST_CHANCE).sum(axis=1).max())
+    terms = np.argsort(-squares, axis=1, kind="stable").T[:most]
+    chances = np.cumsum(np.take_along_axis(squares.T, terms, axis=0), axis=0)[:-1]
+    return np.ascontiguousarray(terms), np.ascontiguousarray(chances)
 
 
 def _diagonal(device: Device, operation: Operation) -> tuple[Floats, Floats]:

@@ -32,6 +32,9 @@ class Made(Protocol):
     def device(self) -> Device:
         """The device."""
 
+    def twirled(self) -> Device:
+        """The device as it is on average over Pauli twirls."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

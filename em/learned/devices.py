@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from qiskit.circuit import Instruction
 from qiskit.circuit.library import CRXGate, RZXGate, RZZGate
-from qiskit.quantum_info import Operator, SuperOp
+from qiskit.quantum_info import PTM, Operator, SuperOp
 
 from backends import ibm_fake
 from backends.calibration import FAULTY, content_hash
@@ -45,6 +45,11 @@ class Drawn:
         calibration = snapshot(self.name)
         calibration = drifted(calibration, self.seed) if self.seed else calibration
         return as_noisy(calibration, self.noise, self.seed)
+
+    @lru_cache(maxsize=128)  # noqa: B019 - as above
+    def twirled(self) -> Device:
+        """The device as it is on average over twirls."""
+        return Twirled(self.device())
 
 
 @cache
@@ -95,6 +100,27 @@ class OverRotating(Device):
             error = SuperOp(Operator(_GENERATORS[name](angle)))
             self._rotated[key] = (error if plain is None else error.compose(SuperOp(plain))).to_instruction()
         return self._rotated[key]
+
+
+class Twirled(Device):
+    """A device as it is on average over Pauli twirls: of its noise only what keeps a Pauli string is left.
+
+    It does in one simulation what the device does in very many twirls. What few of them differ by is not in it.
+    """
+
+    def __init__(self, of: Device) -> None:
+        super().__init__(of.calibration)
+        self._of = of
+        self._averages: dict[tuple[str, tuple[int, ...]], Instruction | None] = {}
+
+    def noise(self, name: str, qubits: tuple[int, ...], exact: bool) -> Instruction | None:
+        """See `Device.noise`."""
+        key = name, qubits
+        if key not in self._averages:
+            found = self._of.noise(name, qubits, exact=True)
+            average = None if found is None else PTM(np.diag(np.diag(PTM(SuperOp(found)).data)))
+            self._averages[key] = None if average is None else SuperOp(average).to_instruction()
+        return self._averages[key]
 
 
 _GENERATORS = {"cx": CRXGate, "ecr": RZXGate, "cz": RZZGate}

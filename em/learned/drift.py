@@ -14,6 +14,7 @@ from backends.terms import terms_of
 from em.errors import EmError
 from em.families import Instance
 from em.learned.cases import SETTINGS, Case
+from em.learned.devices import Twirled
 from em.planning import TRANSPILER_SEED
 
 DEVICE = "perth"
@@ -32,6 +33,10 @@ class Day:
         properties, configuration = json.loads(self.path.read_text()), ibm_fake.shipped(DEVICE, "conf")
         name = f"fake_{DEVICE}"
         return Device(from_properties(name, ibm_fake.PROVIDER, properties, configuration, terms_of("fake_jakarta")))
+
+    def twirled(self) -> Device:
+        """The device as it is on average over twirls."""
+        return Twirled(self.device())
 
 
 def days(folder: Path, circuits: range, seed: int, shots: int) -> Iterator[Case]:

@@ -41,16 +41,23 @@ class Example:
         return np.asarray(self.table.signs * (self.ideal - self.table.estimates) / self.table.sigmas)
 
 
-def examples(cases: Iterable[Case], draws: int = 1) -> Iterator[Example]:
-    """Each case, simulated exactly once and sampled with its shots, `draws` times."""
+def examples(cases: Iterable[Case], draws: int = 1, *, averaged: bool = False) -> Iterator[Example]:
+    """Each case, simulated exactly once and sampled with its shots, `draws` times.
+
+    Args:
+        averaged: each run as it is on average over twirls, in place of the twirls that it has: two simulations in place of 128.
+    """
     for case in cases:
-        yield from _sampled(case, draws)
+        yield from _sampled(case, draws, averaged=averaged)
 
 
-def _sampled(case: Case, draws: int) -> Iterator[Example]:
-    instance, executions = case.instance, Executions(case.drawn.device())
+def _sampled(case: Case, draws: int, *, averaged: bool) -> Iterator[Example]:
+    instance = case.instance
+    executions = Executions(case.drawn.twirled() if averaged else case.drawn.device())
     groups = grouped(instance.observables)
     runs = layout(0, case.shots, groups, case.seed)
+    if averaged:
+        runs = [[[replace(run, twirl=None) for run in each] for each in scales] for scales in runs]
     work = Work((instance.source,), tuple(chain(*(chain(*scales) for scales in runs))), case.seed, TRANSPILER_SEED)
     executions.prepare([work])
     paulis = [pauli for group in groups for pauli in group.paulis]

@@ -144,6 +144,23 @@ def test_a_hidden_rotation_changes_what_is_seen_and_not_what_is_told() -> None:
     assert np.abs(seen[0] - seen[1]).max() > 0.01
 
 
+def test_a_device_on_average_over_twirls_does_what_many_twirls_do() -> None:
+    drawn = Drawn("jakarta", "coherent", 5)
+    case = next(cases({"ising": SETTINGS["ising"]}, range(5, 6), UNSEEN, 9))
+    basis = grouped(case.instance.observables)[0].basis
+
+    def seen(device: Device, *twirls: int | None) -> np.ndarray:
+        runs = tuple(Run(0, 10**6 // len(twirls), 3, basis, twirl=twirl, fold="gate") for twirl in twirls)
+        executions, work = Executions(device), Work((case.instance.source,), runs, 1)
+        executions.prepare([work])
+        counts = executions.run(work).result.counts
+        return np.array([sum(each.get(f"{outcome:04b}", 0) for each in counts) for outcome in range(16)]) / 1e6
+
+    average = seen(drawn.twirled(), None)
+    assert np.abs(seen(drawn.device(), *range(300)) - average).max() < 0.005
+    assert np.abs(seen(drawn.device(), None) - average).max() > 0.02
+
+
 def test_no_device_is_learned_from_and_measured_on() -> None:
     names = [*FITTED, *CONFORMAL, *UNSEEN]
     assert len(set(names)) == len(names)
