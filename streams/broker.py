@@ -196,14 +196,11 @@ class LocalBroker:
         ]
 
     def _check_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
-            except OSError as error:
-                raise BrokerError(
-                    f"port {self.port} at {self.host} cannot be used ({error.strerror}): choose another, or stop what uses it"
-                ) from error
+        problem = refusal(self.host, self.port)
+        if problem is not None:
+            raise BrokerError(
+                f"port {self.port} at {self.host} cannot be used ({problem.strerror}): choose another, or stop what uses it"
+            ) from problem
 
     def _check_space(self) -> None:
         problem = shortage(self.folder)
@@ -248,6 +245,17 @@ def answers(port: int) -> bool:
     except OSError:
         return False
     return len(answer) == 16 and struct.unpack(">i", answer[12:])[0] > 0
+
+
+def refusal(host: str, port: int) -> OSError | None:
+    """Why a TCP port cannot be listened on; None where it can."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error
+    return None
 
 
 def free_port() -> int:

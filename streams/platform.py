@@ -104,6 +104,7 @@ def _plan(settings: Settings, folder: Path, agents: Sequence[str], port: int | N
         port=listener,
         command=tuple(command),
         ports=ports,
+        ports_chosen=first != 0,
         partitions=settings.partitions,
         retention_days=settings.retention_days,
         kafka_libs=str(settings.kafka_libs.resolve()),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from streams.broker import free_port, refusal
 from streams.endings import how_it_ended
 from streams.kafka_log import size, tail
 from streams.platform_state import ProcessState
@@ -18,6 +19,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 HEALTHY_SECONDS = 30.0
 """A process that ran for so long starts again without a long pause."""
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
+_HOST = "127.0.0.1"
 
 
 class Pauses:
@@ -33,10 +35,17 @@ class Pauses:
 
 
 class Supervised:
-    """One worker process in a session of its own, so that it can be ended together with what it started."""
+    """One worker process in a session of its own, so that it can be ended together with what it started.
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, port: int) -> None:
-        self._command, self._environment, self._log, self._port = command, environment, log, port
+    Args:
+        port: where it shall serve its metrics, on 127.0.0.1.
+        movable: nobody chose that port, so that another will do where somebody else has taken it.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, port: int, *, movable: bool = False
+    ) -> None:
+        self._command, self._environment, self._log, self._port, self._movable = command, environment, log, port, movable
         self._process: subprocess.Popen[bytes] | None = None
         self._pauses = Pauses()
         self._started = self._due = time.monotonic()
@@ -80,9 +89,12 @@ class Supervised:
         )
 
     def _start(self) -> None:
+        if self._movable and refusal(_HOST, self._port) is not None:
+            self._port = free_port()
+        environment = {**self._environment, "QUANTUMAI_METRICS_HOST": _HOST, "QUANTUMAI_METRICS_PORT": str(self._port)}
         with self._log.open("ab") as log:  # appending, so that the log can be cut while it is written
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._started = time.monotonic()
         self._starts += 1

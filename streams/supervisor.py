@@ -40,12 +40,14 @@ class Plan:
     Attributes:
         command: what a worker runs, before the agent's name.
         ports: agent -> port of its /metrics and /healthz.
+        ports_chosen: by the user, so that these it must be.
     """
 
     folder: str
     port: int
     command: tuple[str, ...]
     ports: Mapping[str, int]
+    ports_chosen: bool
     partitions: int
     retention_days: int
     kafka_libs: str
@@ -72,8 +74,9 @@ class Supervisor:
         )
         self._bootstrap = broker.bootstrap
         self._broker = SupervisedBroker(broker)
+        environment = self._environment()
         self._workers = {
-            agent: Supervised([*plan.command, agent], self._environment(port), logs / f"{agent}.log", port)
+            agent: Supervised([*plan.command, agent], environment, logs / f"{agent}.log", port, movable=not plan.ports_chosen)
             for agent, port in plan.ports.items()
         }
         self._state = PlatformState(supervisor=os.getpid(), brokers=self._bootstrap, since=now())
@@ -142,14 +145,12 @@ class Supervisor:
     def _on_signal(self, *_: object) -> None:
         self._stop = True
 
-    def _environment(self, port: int) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
             "QUANTUMAI_BROKERS": self._bootstrap,
             "QUANTUMAI_HOME": str(self._folder),
             "QUANTUMAI_PARTITIONS": str(self._plan.partitions),
-            "QUANTUMAI_METRICS_HOST": "127.0.0.1",
-            "QUANTUMAI_METRICS_PORT": str(port),
         }
 
 

@@ -222,6 +222,19 @@ def test_pauses_double_up_to_ten_seconds_and_a_healthy_run_makes_them_short_agai
     assert [pauses.next(31.0), pauses.next(1.0)] == [0.5, 1.0]
 
 
+@pytest.mark.parametrize("movable", [True, False])
+def test_a_port_that_somebody_has_taken_meanwhile_is_left_to_him_unless_it_was_chosen(tmp_path: Path, movable: bool) -> None:
+    log = tmp_path / "agent.log"
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        taken = somebody.getsockname()[1]
+        worker = Supervised(["sh", "-c", "echo $QUANTUMAI_METRICS_PORT."], dict(os.environ), log, taken, movable=movable)
+        worker.tend()
+        _until(lambda: log.exists() and b"." in log.read_bytes())
+    assert (worker.state().port != taken) is movable
+    assert log.read_text().strip() == f"{worker.state().port}."
+    worker.end(time.monotonic() + 5)
+
+
 def test_a_log_is_cut_while_it_is_written(tmp_path: Path) -> None:
     log = tmp_path / "agent.log"
     log.write_bytes(b"x" * (LARGEST_LOG_BYTES + 1))
