@@ -163,7 +163,10 @@ class Pkcs11Token:
         return self._found[key.object_id]
 
     def _missing(self, what: str) -> KeyMissing:
-        return KeyMissing(f"token {self.label!r} {what}: key ring and token do not belong together")
+        return KeyMissing(
+            f"token {self.label!r} {what}: key ring and token do not belong together, or it was taken out meanwhile: then put it "
+            "back and restart this process"
+        )
 
 
 def _patiently(work: Callable[[], T]) -> T:
