@@ -16,6 +16,7 @@ from fastavro import parse_schema, reader
 from fastavro.write import Writer
 
 from schemas.record import now
+from streams.bounded_blocks import bound
 from streams.connection import connected
 from streams.connection import reader as consumer_of
 from streams.errors import StreamsError
@@ -134,6 +135,7 @@ class Bundle:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        bound()
         try:
             with path.open("rb") as file:
                 metadata: dict[str, str] = reader(file).metadata

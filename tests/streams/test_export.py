@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from avro.datafile import DataFileReader
 from avro.io import DatumReader
 from fake_pipeline import job_fields, pipeline, routed
+from fastavro import writer
 from kms_events import Log, software_keys
 
 from kms.manifest import routed_manifest
@@ -18,7 +19,7 @@ from schemas.jobs import JobRequested
 from schemas.topics import TOPICS
 from streams.errors import BrokerUnavailableError, TopicMismatchError
 from streams.evidence import AUDITED, LOGS, SIGNER
-from streams.export import Bundle, BundleError, export
+from streams.export import SCHEMA, Bundle, BundleError, export
 from streams.records import messages
 
 ODD = [("ce_id", b"e"), ("ce_id", b"twice"), ("empty", b""), ("zwölf", b"\x00\xff")]
@@ -123,6 +124,27 @@ async def test_files_that_are_no_export_are_refused(tmp_path):
     for name, why in (("text", "is no export"), ("empty", "is no export"), ("missing", "cannot be read: No such file")):
         with pytest.raises(BundleError, match=why):
             Bundle(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("codec", "why"),
+    [("deflate", "more than 1,048,576 bytes"), ("null", "at most 1,048,576 are read"), ("xz", "compressed in another way")],
+)
+async def test_a_block_that_stands_for_more_than_is_read_is_refused_without_reading_it(codec, why, tmp_path, monkeypatch):
+    """A file of 100 KB could otherwise take all memory."""
+    monkeypatch.setattr("streams.bounded_blocks.MAX_BLOCK_BYTES", 1 << 20)
+    evidence = json.dumps({"whole": True, "settled": [], "logs": [], "before": [], "after": []})
+    header = {"quantumai.count": "1", "quantumai.evidence": evidence, "quantumai.exported_at": "", "quantumai.trust": ""}
+    message = {"topic": "other", "partition": 0, "offset": 0, "timestamp_ms": 0, "key": None, "headers": []}
+    file = tmp_path / "bomb.avro"
+    for size, read in ((1 << 16, codec != "xz"), (1 << 21, False)):
+        with file.open("wb") as out:
+            writer(out, SCHEMA, [{**message, "value": bytes(size)}], codec=codec, metadata=header)
+        if read:
+            assert [len(found.value) for found in Bundle(file)] == [size]
+            continue
+        with pytest.raises(BundleError, match=why):
+            list(Bundle(file))
 
 
 async def test_a_file_that_cannot_be_written_is_said_and_leaves_nothing(filled, tmp_path):
