@@ -5,14 +5,16 @@ import json
 import signal
 import socket
 import ssl
+import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
-from running import BASE, MODULES, ClientCa, Service
+from running import BASE, MODULES, QUANTUMAI, ClientCa, Service
 from test_door import assert_problem
 
 from api.roles import Role
@@ -230,6 +232,50 @@ def test_many_at_once(kms, made):
             public.verify(base64.b64decode(answer.json()["signature"]), data)
 
         list(pool.map(sign, range(80)))
+
+
+def test_a_token_that_is_pulled_out_under_load_and_wrong_pins_of_others_end_no_service(kms, made):
+    """Eight clients sign meanwhile; each is answered, with a signature or with 503 in a sentence.
+
+    SoftHSM2 does not find a key again in the same process that was used while its file was away: the sentence says what to do.
+    """
+    name, header = made("ECDSA-P256"), {"authorization": f"Bearer {kms.token('signer')}"}
+    kid = kms.ask("GET", f"/keys/{name}", "signer").json()["kid"]
+    statuses, over, token, away = [], threading.Event(), kms.home / "token", kms.folder / "away"
+
+    def sign_on(client):
+        while not over.is_set():
+            answer = client.post(f"{BASE}/keys/{kid}/sign", headers=header, json={"data": DATA})
+            if answer.status_code != 200:
+                assert_problem(answer, 503, "token")
+            statuses.append(answer.status_code)
+
+    wrong = {**kms.environment, "QUANTUMAI_TOKEN_PIN": "not-the-pin"}
+    with kms.client() as client, ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(sign_on, client) for _ in range(8)]
+        try:
+            token.rename(away)
+            time.sleep(0.5)
+            away.rename(token)
+            tried = subprocess.run(
+                [QUANTUMAI, "kms", "create", "x/Ed25519"], env=wrong, capture_output=True, text=True, check=False
+            )
+        finally:
+            over.set()
+        for done in clients:
+            done.result()
+    assert "refuses the PIN" in tried.stderr
+    assert set(statuses) <= {200, 503} and len(statuses) > 40
+    assert kms.process.poll() is None
+    answer = kms.ask("POST", f"/keys/{name}/sign", "signer", json={"data": DATA})
+    if answer.status_code != 200:
+        assert_problem(answer, 503, "restart")
+        kms.stop()
+        kms.start()
+        answer = kms.ask("POST", f"/keys/{name}/sign", "signer", json={"data": DATA})
+    assert answer.status_code == 200, answer.text
+    assert kms.audit()[-1]["action"] in {"sign", "audit.seal"}
+    assert [entry for entry in kms.audit() if entry["action"] == "token.login" and entry["outcome"] == "DENIED"]
 
 
 def test_a_slow_signature_holds_up_nobody_who_needs_no_token(kms, made):
