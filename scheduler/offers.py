@@ -27,6 +27,7 @@ class Offers:
         jobs: what is asked.
         candidates: (rows,): how a backend would run a job.
         names, ids, methods: (rows,): of the candidates: backend, calibration that the advice was made under, method.
+        said: (rows,) each: expected fidelity, expected error and execution seconds, as the candidates have them.
         job, backend: (rows,): places in `jobs` and in `table`.
         fidelity, error, shots, seconds, qubits: (rows,): of the candidates.
         wait_seconds, jobs_ahead: (rows,): what stands before the job there.
@@ -39,6 +40,7 @@ class Offers:
     names: Sequence[str]
     ids: Sequence[str]
     methods: Sequence[str]
+    said: tuple[Sequence[float], ...]
     job: Places
     backend: Places
     fidelity: Floats
@@ -57,7 +59,8 @@ class Offers:
         candidates = [candidate for _, each in asked for candidate in each]
         given = [each.__dict__ for each in candidates]  # attributes of models take three times as long
         names, ids, methods = ([each[name] for each in given] for name in ("backend", "calibration_id", "method"))
-        fidelity, error, shots, seconds, qubits = (np.array([each[name] for each in given], dtype=np.float64) for name in _NUMBERS)
+        numbers = [[each[name] for each in given] for name in _NUMBERS]
+        fidelity, error, shots, seconds, qubits = (np.array(each, dtype=np.float64) for each in numbers)
         backend = np.fromiter(map(table.index.__getitem__, names), np.intp, len(names))
         wait, ahead = waits(table, ledger, at)
         return cls(
@@ -68,6 +71,7 @@ class Offers:
             names=names,
             ids=ids,
             methods=methods,
+            said=(numbers[0], numbers[1], numbers[3]),
             job=np.repeat(np.arange(len(asked)), [len(each) for _, each in asked]),
             backend=backend,
             fidelity=fidelity,

@@ -60,6 +60,10 @@ class Scheduler:
 
     def route(self, recommended: EmRecommended) -> JobRouted:
         """The decision: the admissible backend with the highest score, or REJECTED with the reasons of all."""
+        with _undisturbed():
+            return self._routed(recommended)
+
+    def _routed(self, recommended: EmRecommended) -> JobRouted:
         at, job, table = self._clock(), recommended.job, self._market.table()
         self.ledger.forget_unheard(at)
         known = [each for each in recommended.candidates if each.backend in table.index]
@@ -182,7 +186,7 @@ class Scheduler:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Without garbage collection: a plan makes many objects and no cycles, and each pass looks at all open jobs again."""
+    """Without garbage collection: decisions make many objects and no cycles, and passes look at all open jobs again and again."""
     was_on = gc.isenabled()
     gc.disable()
     try:

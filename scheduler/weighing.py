@@ -23,17 +23,7 @@ Asked = tuple[JobRequested, Sequence[Recommendation]]
 
 _WORST_ERROR = 2.0  # of the spectral bound: nothing can be further off
 _OLD_ADVICE = "the advice was made under another calibration than the latest"
-_varying = attrgetter(
-    "expected_fidelity",
-    "expected_error",
-    "price_usd",
-    "cost_usd",
-    "availability_penalty",
-    "wait_seconds",
-    "execution_seconds",
-    "freshness",
-    "calibration_age_seconds",
-)
+_varying = attrgetter("price_usd", "cost_usd", "availability_penalty", "wait_seconds", "freshness", "calibration_age_seconds")
 _NAMES = set(BackendScore.model_fields)
 
 
@@ -81,9 +71,10 @@ class Weighed:
 def _filled(drafts: Iterable[dict[str, Any]], offers: Offers, terms: Terms, scores: Floats) -> list[dict[str, Any]]:
     """The fields of each row's score: a draft's copy takes half of the time of a new dictionary."""
     columns = (*_varying(terms), scores, offers.jobs_ahead.astype(np.int64))
-    given = zip(map(dict.copy, drafts), offers.ids, offers.methods, *(each.tolist() for each in columns), strict=True)
+    copies, numbers = map(dict.copy, drafts), (each.tolist() for each in columns)
+    rows = zip(copies, offers.ids, offers.methods, *offers.said, *numbers, strict=True)
     filled = []
-    for made, calibration, method, fidelity, error, price, cost, penalty, wait, seconds, freshness, age, score, ahead in given:
+    for made, calibration, method, fidelity, error, seconds, price, cost, penalty, wait, freshness, age, score, ahead in rows:
         if made["calibration_id"] != calibration:
             made["calibration_id"] = calibration
             made["fallbacks"] += (_OLD_ADVICE,)
