@@ -138,19 +138,19 @@ class Engine:
             part = slice(start, start + CHUNK)
             flat = self.waves(angles[part], dtype, room).reshape(-1, self.size)
             out = amplitudes[: len(flat)]
-            found[part] = self._weight(np.matmul(flat, rows[0], out=out))
-            found[part] += self._weight(np.matmul(flat[:, -len(rows[1]) :], rows[1], out=out))
+            squares = np.einsum("ij,ij->i", np.matmul(flat, rows[0], out=out), out)
+            squares += np.einsum("ij,ij->i", np.matmul(flat[:, -len(rows[1]) :], rows[1], out=out), out)
+            found[part] = self._scores(squares)
         return found
 
     def weigh(self, waves: Reals, unitary: Reals) -> tuple[Reals, Reals]:
-        """(events,) scores and (2 events, D/2) odd amplitudes, from `waves`."""
-        amplitudes = waves.reshape(-1, self.size) @ unitary[self.odd].T
-        return self._weight(amplitudes), amplitudes
+        """(events,) scores and (D/2, 2 events) odd amplitudes, from `waves`."""
+        amplitudes = unitary[self.odd] @ waves.reshape(-1, self.size).T
+        return self._scores(np.einsum("ij,ij->j", amplitudes, amplitudes)), amplitudes
 
-    def _weight(self, amplitudes: Reals) -> Reals:
-        """(events,): the sums of squares over each event's cosines and sines."""
-        weight = np.einsum("ij,ij->i", amplitudes, amplitudes)
-        return np.asarray(weight.reshape(2, -1).sum(axis=0) / self.size)
+    def _scores(self, squares: Reals) -> Reals:
+        """(events,), from the sums of squared amplitudes of all cosines, then of all sines."""
+        return np.asarray(squares.reshape(2, -1).sum(axis=0) / self.size)
 
     def states(self, angles: Floats) -> NDArray[np.complex128]:
         """(events, D): the states of the feature map alone."""

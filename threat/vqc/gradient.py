@@ -26,8 +26,8 @@ def scores_and_pull(engine: Engine, waves: Reals, weights: Floats) -> tuple[Real
     scores, amplitudes = engine.weigh(waves, unitary)
 
     def pull(slope: Reals) -> Floats:
-        both = np.tile((2 / engine.size) * slope, 2).astype(waves.dtype)[:, None]
-        return sweep(engine, unitary, np.multiply(amplitudes, both, out=amplitudes).T @ waves.reshape(-1, engine.size), turns)
+        both = np.tile((2 / engine.size) * slope, 2).astype(waves.dtype)
+        return sweep(engine, unitary, np.multiply(amplitudes, both, out=amplitudes) @ waves.reshape(-1, engine.size), turns)
 
     return scores, pull
 
