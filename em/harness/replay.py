@@ -14,7 +14,8 @@ import pyarrow as pa
 from em.harness.night import Night
 
 _ROUNDING = 1e-9  # of the observable's bound: sums in another order
-_FIGURES = ("estimate", "standard_error", "shots", "executions")
+_IN_BOUNDS = ("estimate", "standard_error", "raw")
+_FIGURES = (*_IN_BOUNDS, "shots", "executions")
 
 Series = tuple[str, str, str, str]
 Figures = dict[tuple[str, str], tuple[float, ...]]
@@ -59,7 +60,7 @@ def _series(rows: pa.Table) -> dict[Series, Figures]:
     names = [rows[name].to_pylist() for name in ("family", "method", "method_version", "parameters")]
     keys = [rows[name].to_pylist() for name in ("task_id", "observable")]
     bound = rows["bound"].to_numpy()
-    columns = [rows[name].to_numpy().astype(float) / (bound if name in _FIGURES[:2] else 1.0) for name in _FIGURES]
+    columns = [rows[name].to_numpy().astype(float) / (bound if name in _IN_BOUNDS else 1.0) for name in _FIGURES]
     found: dict[Series, Figures] = {}
     for series, key, figures in zip(zip(*names, strict=True), zip(*keys, strict=True), zip(*columns, strict=True), strict=True):
         found.setdefault(series, {})[key] = figures

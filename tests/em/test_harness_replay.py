@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness_runs import measured
@@ -13,6 +14,7 @@ from em.harness.night import Night
 from em.harness.plan import Scope
 from em.harness.regression import compare
 from em.methods import readout, zne
+from em.methods.samples import Readings
 
 SCOPE = Scope(("ising",), 1, ("raw", "readout", "zne-linear"), (1000,), ("aer_noisy",))
 
@@ -56,7 +58,18 @@ def shots(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(readout.ReadoutReader, "calibration", fewer)
 
 
-@pytest.mark.parametrize("mutate", [smoothing, shots])
+def unmitigated(patch: pytest.MonkeyPatch) -> None:
+    """Another sign of what stands beside the estimate."""
+    right = readout.ReadoutReader.read
+
+    def turned(self: readout.ReadoutReader, *given: Any) -> Readings:
+        found = right(self, *given)
+        return replace(found, raw=-found.raw)
+
+    patch.setattr(readout.ReadoutReader, "read", turned)
+
+
+@pytest.mark.parametrize("mutate", [smoothing, shots, unmitigated])
 def test_a_change_that_no_statistics_sees_is_named_and_dated(
     clean: list[Night], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutate: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
