@@ -44,7 +44,7 @@ def train(
     outside = lines(scores(cases(OUTSIDE, range(circuits // 2), UNSEEN, other, shots=(SHOTS,)), out))
     _show([*inside, *real], "in range: mean |error| in units of the observable's bound", console)
     _show(outside, "out of range: the physical estimate stands in where it abstains", console)
-    command = f"quantumai em train --seed {model.about['seed']} --circuits {circuits}"
+    command = f"quantumai em train --seed {model.about['seed']} --circuits {circuits}{' --drift FOLDER' if drift else ''}"
     (out / "card.md").write_text(card(model, [*inside, *real], outside, command))
     console.print(f"model and card: {out}")
 
