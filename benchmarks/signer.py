@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="how long at each rate, after half as long to warm up")
     parser.add_argument("--backends", type=int, default=1, help="backends per decision: 1 makes payloads of about 1 kB, 6 of 3 kB")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary, LocalBroker(Path(temporary) / "broker", optimise=True) as broker:
+    with tempfile.TemporaryDirectory() as temporary, LocalBroker(Path(temporary) / "broker") as broker:
         home = Path(temporary) / "home"
         environment = dict(prepare(Settings.load(home=home)))
         environment |= {"QUANTUMAI_BROKERS": broker.bootstrap, "QUANTUMAI_METRICS_PORT": "0"}
