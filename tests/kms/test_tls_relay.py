@@ -6,14 +6,12 @@ import http.client
 import http.server
 import random
 import socket
-import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
-from tls_peers import SECONDS
+from tls_peers import SECONDS, standard_context
 
 from kms.tls.channel import connect
 from kms.tls.contexts import client_context
@@ -59,13 +57,9 @@ class Digest(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def trusting(authority):
-    return ssl.create_default_context(cadata=authority.roots["ECDSA-P384"].public_bytes(Encoding.PEM).decode())
-
-
 def test_an_http_service_is_reached_by_many_clients_at_once_and_every_byte_arrives(authority):
     def post(seed, address):
-        connection = http.client.HTTPSConnection("localhost", address[1], context=trusting(authority), timeout=SECONDS)
+        connection = http.client.HTTPSConnection("localhost", address[1], context=standard_context(authority), timeout=SECONDS)
         for size in (0, 1, 16_384, 200_000):  # on one connection
             body = random.Random(seed).randbytes(size)
             connection.request("POST", "/", body)
@@ -96,7 +90,7 @@ def test_a_post_quantum_client_reaches_a_service_that_knows_no_tls(authority):
 
 def test_the_end_of_either_side_is_passed_on(authority):
     with socket.create_server(("127.0.0.1", 0)) as service, front(authority, service.getsockname()) as address:
-        context = trusting(authority)
+        context = standard_context(authority)
         with (
             socket.create_connection(address, timeout=SECONDS) as raw,
             context.wrap_socket(raw, server_hostname="localhost") as client,

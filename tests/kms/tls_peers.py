@@ -1,5 +1,6 @@
 """Both ends of TLS connections for tests: a server that remembers what it saw, certificates that no authority would issue."""
 
+import ssl
 from contextlib import contextmanager
 from datetime import timedelta
 from queue import SimpleQueue
@@ -7,6 +8,7 @@ from queue import SimpleQueue
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from kms.tls.channel import Channel, connect
 from kms.tls.contexts import client_context, server_context
@@ -17,6 +19,11 @@ from kms.tls.serving import Listener
 from schemas.record import now
 
 SECONDS = 10.0
+
+
+def standard_context(authority):
+    """A client of the standard library that trusts what `tls-ca.pem` has: the CA certificates of both kinds."""
+    return ssl.create_default_context(cadata="".join(root.public_bytes(Encoding.PEM).decode() for root in authority.roots.values()))
 
 
 class Seen:
